@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# make                 build/kagefs, build/kagefs-fsrvpd, build/kagefs-vss
+# make check           install what is missing (as root), build, run all tests
+# make demo            install, build, show the whole cycle of a remote VSS backup on a temporary store
+# make unit            unit tests only (needs the development packages)
+# make install         PREFIX=/usr/local DESTDIR=
+#
+# Knobs: CC=gcc|clang  O=build (output folder)  SAN=address,undefined | thread  WERROR=1  V=1  DEBUG=1
+
+O ?= build
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR ?= $(PREFIX)/bin
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+
+VERSION := 0.1.0
+PKGS_FS := sqlite3 liblz4 libzstd libxxhash libcrypto
+PKGS_FUSE := fuse3
+
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DKAGEFS_VERSION='"$(VERSION)"' -I. \
+	-Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow -Wno-unused-parameter \
+	-pthread -MMD -MP $(CFLAGS) $(if $(WERROR),-Werror) $(if $(DEBUG),-DKAGEFS_DEBUG=1) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+ALL_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
+
+# Layers, lowest first.  scripts/check-layers holds who may include whom.
+LAYERS := base store meta log volume
+SRC_base := $(wildcard fs/base/*.c)
+SRC_store := $(wildcard fs/store/*.c)
+SRC_meta := $(wildcard fs/meta/*.c)
+SRC_log := $(wildcard fs/log/*.c)
+SRC_volume := $(wildcard fs/volume/*.c)
+SRC_fuse := $(wildcard fs/fuse/*.c)
+SRC_cli := $(wildcard fs/cli/*.c)
+SRC_agent := $(wildcard agent/np/*.c agent/rpc/*.c agent/fsrvp/*.c agent/samba/*.c agent/*.c)
+SRC_vss := $(wildcard agent/vss/*.c)
+
+obj = $(patsubst %.c,$(O)/%.o,$(1))
+
+PROGRAMS :=
+ifneq ($(SRC_cli),)
+PROGRAMS += $(O)/kagefs
+endif
+ifneq ($(SRC_agent),)
+PROGRAMS += $(O)/kagefs-fsrvpd
+endif
+ifneq ($(SRC_vss),)
+PROGRAMS += $(O)/kagefs-vss
+endif
+
+all: $(PROGRAMS)
+
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(filter 1,$(V)),,echo "  CC $<")
+	$(Q)$(CC) $(ALL_CFLAGS) $(shell pkg-config --cflags $(PKGS_FS) $(PKGS_FUSE) 2>/dev/null) $(CFLAGS_$(subst /,_,$(dir $<))) -c -o $@ $<
+
+# The schema is embedded as bytes; the output does not depend on time or place.
+$(O)/schema_gen.c: $(sort $(wildcard schema/*.sql)) scripts/embed-sql
+	@mkdir -p $(@D)
+	$(Q)scripts/embed-sql schema > $@.tmp && mv $@.tmp $@
+$(O)/schema_gen.o: $(O)/schema_gen.c
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+ENGINE = $(foreach l,$(LAYERS),$(call obj,$(SRC_$(l)))) $(O)/schema_gen.o
+
+$(O)/kagefs: $(ENGINE) $(call obj,$(SRC_fuse) $(SRC_cli))
+	@echo "  LD $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $$(pkg-config --libs $(PKGS_FS) $(PKGS_FUSE))
+
+# agent/Makefile.inc adds what the agent and the requester link with.
+-include agent/Makefile.inc
+
+# ---- tests ----------------------------------------------------------------------------------------------------------
+# tests/unit/<layer>/*.c make one runner, $(O)/tests/unit-<layer>; it links the layer and those below it.
+# tests/sim/*.c is the crash simulator, linked into every engine runner.
+SIM := $(call obj,$(wildcard tests/sim/*.c))
+DEPS_base := base
+DEPS_store := base store
+DEPS_meta := base meta
+DEPS_log := base log
+DEPS_volume := base store meta log volume
+UNITS := $(foreach l,$(LAYERS),$(if $(wildcard tests/unit/$(l)/*.c),$(l)))
+
+define unit_rule
+$(O)/tests/unit-$(1): $(call obj,$(wildcard tests/unit/$(1)/*.c)) $(SIM) \
+		$(foreach l,$(DEPS_$(1)),$(call obj,$(SRC_$(l)))) $(if $(filter meta,$(DEPS_$(1))),$(O)/schema_gen.o)
+	@mkdir -p $$(@D)
+	@echo "  LD $$@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $$$$(pkg-config --libs check $(PKGS_FS)) -lm
+endef
+$(foreach l,$(LAYERS),$(eval $(call unit_rule,$(l))))
+
+# The long-running tests of the engine: random model test and power-cut test share one driver.
+$(O)/tests/model: $(call obj,$(wildcard tests/model/*.c)) $(SIM) $(ENGINE)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $$(pkg-config --libs $(PKGS_FS)) -lm
+
+unit-%: $(O)/tests/unit-%
+	$<
+
+unit: $(addprefix unit-,$(UNITS)) $(EXTRA_UNITS)
+
+check-source:
+	scripts/check-layers
+
+check:
+	scripts/check
+
+demo:
+	scripts/demo
+
+clean:
+	rm -rf $(O)
+
+.PHONY: all unit check check-source demo clean
+.SECONDARY:
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
