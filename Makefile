@@ -18,6 +18,11 @@ Q := $(if $(filter 1,$(V)),,@)
 VERSION := 0.1.0
 PKGS_FS := sqlite3 liblz4 libzstd libxxhash libcrypto
 PKGS_FUSE := fuse3
+# BLAKE3 is optional: a second content hash where the library is packaged.
+ifeq ($(shell pkg-config --exists libblake3 && echo yes),yes)
+PKGS_FS += libblake3
+CFLAGS_fs_base_ := -DHAVE_BLAKE3=1
+endif
 
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DKAGEFS_VERSION='"$(VERSION)"' -I. \

@@ -3,12 +3,17 @@
  * A disk in memory whose power can be cut: implements fs/base/io.h.
  *
  * Every file keeps the bytes that are durable and, in order, the writes, truncates and punches since its last sync; the
- * same for names per directory.  sim_cut() decides for each pending change, by the seed, whether it is kept, lost or (for
- * writes) torn at sector borders, independently of order, and makes the result the new durable state.  Never simulates
- * more than a disk may do (see io.h): what was synced stays.
+ * same for names per directory.  sim_power_on() decides for each pending change, by the seed, whether it is kept, lost or
+ * (for writes and punches) torn at sector borders, independently of order, and makes the result the new durable state; some
+ * cuts keep everything, some nothing, some a prefix of all changes.  Never simulates more than a disk may do (see io.h):
+ * what was synced stays, a sector holds a state it really had, a rename happens as a whole or not at all.
  *
  * Typical use: sim_new; format; run operations with sim_cut_at(n) set; when a call fails with -EIO because the power is
- * off, drop the engine without flushing (all handles still close cleanly), sim_cut, sim_power_on, open again, compare.
+ * off, drop the engine without flushing (all handles still close cleanly), sim_power_on, open again, compare.  The test
+ * owns the struct io and ends with io_free; the engine borrows it, so its io_lock is released by sim_power_on or, after an
+ * orderly close, by sim_unlock.
+ *
+ * Limits: directories cannot be renamed (-EOPNOTSUPP); files end at 64 GiB (-EFBIG).  Out of memory aborts.
  */
 #ifndef TESTS_SIM_IO_SIM_H
 #define TESTS_SIM_IO_SIM_H
@@ -31,13 +36,23 @@ void sim_power_on(struct io *io);
 /* Number of syncs so far, for choosing cut points. */
 uint64_t sim_syncs(struct io *io);
 
-/* Let the nth matching operation from now fail once, with power on (1 = the next).  path_prefix NULL: any file. */
+/* Let the nth matching operation from now fail once, with power on (1 = the next; 0 = never).  path_prefix is compared with
+ * the present path of the file; NULL: any.  One fault of each kind can be armed; SIM_FAULT_NONE disarms all.
+ *   SYNC_EIO      io_sync, io_sync_dir.  As on Linux a random part of the file got to the disk, reads go on showing
+ *                 everything, and the next sync succeeds without writing the rest.  Pending names stay pending.
+ *   WRITE_ENOSPC  io_pwrite(v), io_allocate.  Some leading sectors of the data may have been written.
+ *   WRITE_EIO     io_pwrite(v); likewise.
+ *   READ_EIO      io_pread. */
 void sim_fault(struct io *io, enum sim_fault what, const char *path_prefix, uint64_t nth);
-/* Silently ignore the sync of files whose path starts with prefix (NULL: none): the lie a mutation test needs. */
+/* Silently ignore the sync of files whose present path starts with prefix (NULL: none; "": all), and of no directory: the
+ * lie a mutation test needs.  It still counts as a sync. */
 void sim_ignore_sync(struct io *io, const char *prefix);
-/* Flip one bit of durable content: for corruption tests.  -ENOENT, -ERANGE. */
+/* Flip one bit of durable content (and of what is read now): for corruption tests.  Also with the power off.
+ * -ENOENT, -EISDIR, -ERANGE: behind the durable end of the file. */
 int sim_corrupt(struct io *io, const char *path, uint64_t off) MUST_USE;
 /* Change the size of the disk, for full-disk tests. */
 void sim_set_total(struct io *io, uint64_t total_bytes);
+/* Release what io_lock took, as the end of the process would.  sim_power_on does so too. */
+void sim_unlock(struct io *io);
 
 #endif
