@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Giving space back: single records by punching, whole packs by removal. */
+#include <string.h>
+
+#include "fs/base/endian.h"
+#include "fs/store/store_priv.h"
+
+static bool zeros(struct pack *p, uint64_t off, size_t len)
+{
+	uint8_t buf[PACK_PAGE];
+	ssize_t n = io_pread(p->file, buf, len, off);
+	if (n < 0 || (size_t)n != len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (buf[i])
+			return false;
+	return true;
+}
+
+/* A caller with a wrong idea of the place must not get living data zeroed.  Zeros and damage may be freed. */
+static int check_place(struct pack *p, uint32_t pack, uint64_t off, uint32_t stored)
+{
+	uint8_t buf[RECORD_HEADER_BYTES];
+	struct record rec;
+	ssize_t n = io_pread(p->file, buf, sizeof(buf), off);
+	if (n < 0)
+		return (int)n;
+	if ((size_t)n < sizeof(buf) || record_decode(&rec, buf) < 0 || rec.pack != pack || rec.off != off)
+		return 0;
+	if (rec.stored == stored)
+		return 0;
+	msg(LOG_ERR, "store: not freeing a record of another size: pack=%08x off=%llu stored=%u, found=%u", pack,
+	    (unsigned long long)off, stored, rec.stored);
+	return -EUCLEAN;
+}
+
+static int punch(struct store *st, struct pack *p, uint64_t off, uint32_t stored)
+{
+	static atomic_bool said;
+	uint64_t start = off, end = off + stored, size;
+	int r = io_size(p->file, &size);
+	if (r < 0)
+		return r;
+	end = MIN(end, size);
+	if (start >= end)
+		return 0;
+	/* Take in what is left of the first and the last page when it is zeros; see pack_format.h.  Not beyond the end of
+	 * what is written: there the pack goes on, in space that is promised. */
+	uint64_t first = start / PACK_PAGE * PACK_PAGE, last = (end + PACK_PAGE - 1) / PACK_PAGE * PACK_PAGE;
+	if (first < start && zeros(p, first, start - first))
+		start = first;
+	if (last > end && last <= size && zeros(p, end, last - end))
+		end = last;
+	r = io_punch(p->file, start, end - start);
+	if (r == -EOPNOTSUPP) {
+		if (!atomic_exchange(&said, true))
+			msg(LOG_WARNING, "store: the underlying file system cannot punch: only whole packs are given back");
+		r = 0;
+	}
+	/* Zeroing part of a page writes it: a failure of that shows at the pack's next sync, if it is still written to; for
+	 * older packs it leaves a dead record in place, which is harmless. */
+	if (r == 0 && p == st->tail.pack)
+		st->tail.dirty = true;
+	return r;
+}
+
+int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored)
+{
+	struct pack *p;
+	uint64_t end;
+	if (!pack || off < PACK_HEADER_BYTES || off > INT64_MAX / 2 || off % PACK_ALIGN || !stored || stored % PACK_ALIGN ||
+	    stored > st->record_max)
+		return -EINVAL;
+	if (store_tail_end(st, pack, &end) && off + stored > st->tail.base) {
+		int r = off + stored > end ? -EINVAL : store_flush(st);
+		if (r < 0)
+			return r;
+	}
+	int r = packs_get(&st->packs, pack, &p);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	r = check_place(p, pack, off, stored);
+	if (r == 0)
+		r = punch(st, p, off, stored);
+	packs_put(&st->packs, p);
+	return r;
+}
+
+int store_drop_pack(struct store *st, uint32_t pack)
+{
+	uint64_t end;
+	if (!pack)
+		return -EINVAL;
+	if (store_tail_end(st, pack, &end) || space_owns(&st->space, pack))
+		return -EBUSY;
+	int r = packs_remove(&st->packs, pack);
+	if (r == 0)
+		st->dir_dirty = true;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	/* No use making durable what is gone. */
+	for (size_t i = 0; i < st->ndirty; i++) {
+		if (st->dirty[i]->num == pack) {
+			packs_put(&st->packs, st->dirty[i]);
+			st->dirty[i] = st->dirty[--st->ndirty];
+			break;
+		}
+	}
+	return 0;
+}

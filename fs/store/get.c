@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Reading blocks.  Two ways: the whole record, verified by the hash; or, for part of a plain block, only the chunks that
+ * are touched, verified by the chunk table, which comes from memory or from the record's header.
+ */
+#include <string.h>
+
+#include "fs/base/endian.h"
+#include "fs/store/store_priv.h"
+
+/* When the table must come from the disk, one request of up to this size fetches header and chunks together; two small
+ * ones cost twice the latency. */
+#define ONE_READ_BYTES (16u << 10)
+
+static int damaged(struct store *st, const struct store_loc *loc, const char *what)
+{
+	stat_add(&st->stats.verify_failures, 1);
+	msg(LOG_ERR, "store: damaged block: pack=%08x off=%llu stored=%u len=%u: %s", loc->pack, (unsigned long long)loc->off,
+	    loc->stored, loc->len, what);
+	return -EUCLEAN;
+}
+
+/* Could store_append have made this place?  Guards all arithmetic below. */
+static bool loc_valid(const struct store *st, const struct store_loc *loc)
+{
+	return loc->pack && loc->off >= PACK_HEADER_BYTES && loc->off <= INT64_MAX / 2 && loc->off % PACK_ALIGN == 0 &&
+	       loc->len && loc->len <= st->cfg.block_size && loc->codec <= STORE_ZSTD && loc->stored % PACK_ALIGN == 0 &&
+	       loc->stored >= record_stored(record_table_len(loc->codec, loc->len), 1) && loc->stored <= st->record_max;
+}
+
+static int read_exact(struct store *st, struct pack *p, const struct store_loc *loc, void *buf, size_t len, uint64_t off)
+{
+	ssize_t n = store_pread(st, p, buf, len, off);
+	if (n < 0)
+		return (int)n;
+	return (size_t)n == len ? 0 : damaged(st, loc, "the pack ends before it");
+}
+
+/* buf holds at least header and chunk table. */
+static int check_header(struct store *st, const struct store_loc *loc, const uint8_t *hash, const uint8_t *buf,
+			struct record *rec)
+{
+	if (record_decode(rec, buf) < 0 || rec->stored != loc->stored || rec->len != loc->len || rec->codec != loc->codec)
+		return damaged(st, loc, "no such record header");
+	if (record_verify(rec, buf, buf + RECORD_HEADER_BYTES) < 0)
+		return damaged(st, loc, "header checksum");
+	if (rec->pack != loc->pack || rec->off != loc->off)
+		return damaged(st, loc, "a record of another place");
+	return memcmp(rec->hash, hash, HASH_BYTES) ? damaged(st, loc, "another block's record") : 0;
+}
+
+/* The whole plain block into out (loc->len bytes), verified by its hash. */
+static int get_whole(struct store *st, struct pack *p, const struct store_loc *loc, const uint8_t *hash, struct scratch *s,
+		     uint8_t *out)
+{
+	struct record rec;
+	uint8_t found[HASH_BYTES];
+	int r = read_exact(st, p, loc, s->record, loc->stored, loc->off);
+	if (r == 0)
+		r = check_header(st, loc, hash, s->record, &rec);
+	if (r < 0)
+		return r;
+	const uint8_t *payload = s->record + RECORD_HEADER_BYTES + rec.table_len;
+	if (rec.codec == STORE_NONE)
+		memcpy(out, payload, rec.len);
+	else
+		r = codec_expand(s, rec.codec, payload, rec.payload_len, out, rec.len);
+	if (r == -EUCLEAN)
+		return damaged(st, loc, "does not decompress");
+	if (r == 0)
+		r = hash_content(rec.hash_algo, out, rec.len, found);
+	if (r < 0)
+		return r;
+	if (memcmp(found, hash, HASH_BYTES))
+		return damaged(st, loc, checksum64(payload, rec.payload_len) == rec.payload_sum ?
+						"hash, though the bytes are those that were written" : "hash");
+	if (rec.table_len)
+		sums_insert(&st->sums, loc->pack, loc->off, hash, s->record + RECORD_HEADER_BYTES, rec.table_len);
+	return 0;
+}
+
+static bool chunks_fit(const struct store_loc *loc, const uint8_t *table, uint32_t first, uint32_t n, const uint8_t *bytes)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		size_t at = (size_t)i * CHUNK_BYTES, left = loc->len - (size_t)(first + i) * CHUNK_BYTES;
+		uint32_t sum = chunk_sum(bytes + at, MIN((size_t)CHUNK_BYTES, left));
+		if (sum != get_le32(table + (size_t)i * CHUNK_SUM_BYTES))
+			return false;
+	}
+	return true;
+}
+
+/* Bytes [off, off + n), inside a plain block.  s->record takes the header or header and chunks, s->block table and chunks. */
+static int get_part(struct store *st, struct pack *p, const struct store_loc *loc, const uint8_t *hash, struct scratch *s,
+		    uint32_t off, uint32_t n, uint8_t *out)
+{
+	uint32_t table_len = record_table_len(loc->codec, loc->len);
+	uint32_t first = off / CHUNK_BYTES, end = (off + n - 1) / CHUNK_BYTES + 1;
+	uint32_t from = first * CHUNK_BYTES, to = MIN(end * CHUNK_BYTES, loc->len);
+	uint32_t data = RECORD_HEADER_BYTES + table_len;
+	uint8_t table[BLOCK_BYTES_MAX / CHUNK_BYTES * CHUNK_SUM_BYTES], *sums = table;
+	/* Whole chunks go straight to the caller. */
+	uint8_t *direct = from == off && to == off + n ? out : s->block;
+	uint8_t *bytes = direct;
+	int r;
+
+	if (sums_find(&st->sums, loc->pack, loc->off, hash, first * CHUNK_SUM_BYTES, (end - first) * CHUNK_SUM_BYTES, table)) {
+		r = read_exact(st, p, loc, bytes, to - from, loc->off + data + from);
+	} else {
+		struct record rec;
+		bool one = data + to <= ONE_READ_BYTES;
+		r = read_exact(st, p, loc, s->record, one ? data + to : data, loc->off);
+		if (r == 0)
+			r = check_header(st, loc, hash, s->record, &rec);
+		if (r == 0)
+			sums_insert(&st->sums, loc->pack, loc->off, hash, s->record + RECORD_HEADER_BYTES, table_len);
+		if (r == 0 && one)
+			bytes = s->record + data + from;
+		else if (r == 0)
+			r = read_exact(st, p, loc, bytes, to - from, loc->off + data + from);
+		sums = s->record + RECORD_HEADER_BYTES + first * CHUNK_SUM_BYTES;
+	}
+	if (r < 0)
+		return r;
+	if (!chunks_fit(loc, sums, first, end - first, bytes))
+		return damaged(st, loc, "chunk checksum");
+	if (bytes != out)
+		memcpy(out, bytes + (off - from), n);
+	return 0;
+}
+
+int store_get(struct store *st, const struct store_loc *loc, const uint8_t hash[HASH_BYTES], size_t off, size_t n, void *buf)
+{
+	struct pack *p;
+	if (!loc_valid(st, loc))
+		return damaged(st, loc, "no such place can be");
+	size_t have = off >= loc->len ? 0 : MIN(n, loc->len - off);
+	memset((uint8_t *)buf + have, 0, n - have);
+	if (!have)
+		return 0;
+	int r = packs_get(&st->packs, loc->pack, &p);
+	if (r < 0)
+		return r;
+	struct scratch *s = scratch_get(&st->scratch);
+	if (!s) {
+		packs_put(&st->packs, p);
+		return -ENOMEM;
+	}
+	if (have == loc->len) {
+		r = get_whole(st, p, loc, hash, s, buf);
+	} else if (record_table_len(loc->codec, loc->len)) {
+		r = get_part(st, p, loc, hash, s, (uint32_t)off, (uint32_t)have, buf);
+	} else {
+		r = get_whole(st, p, loc, hash, s, s->block);
+		if (r == 0)
+			memcpy(buf, s->block + off, have);
+	}
+	scratch_put(&st->scratch, s);
+	packs_put(&st->packs, p);
+	if (r == 0) {
+		stat_add(&st->stats.read_blocks, 1);
+		stat_add(&st->stats.read_bytes, have);
+	}
+	return r;
+}

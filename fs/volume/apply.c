@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Apply: durable log records go to the database strictly in LSN order, in batches of one transaction, which also stores how
+ * far it got (applied_lsn).  After a crash the mount replays what comes behind that into memory, so a batch counts whole or
+ * not at all (I11).
+ *
+ * Within a batch attributes are coalesced and bytes are converted once per inode, but never across an epoch: before a copy of
+ * a volume is recorded, everything older is flushed to rows, so that the pin holds exactly what the copy may see.
+ *
+ * Order at the end of a batch (I1, I2, I12): packs synced; transaction durable; caches told; overlays shrunk, oldest first;
+ * log retired.
+ */
+#include "fs/volume/internal.h"
+
+#define BATCH_RECORDS 16384u
+#define BATCH_BYTES (128ull << 20) /* of file bytes */
+
+struct attr_slot {
+	uint64_t vol, ino;
+	struct meta_attr attr;
+	bool used, del;
+};
+struct file {
+	uint64_t vol, ino, epoch;
+};
+struct born { /* a volume, and where the database hung it */
+	uint64_t id, parent, pin;
+};
+
+struct batch {
+	struct fs *fs;
+	struct attr_slot *attrs; /* owned; open addressing */
+	unsigned nattrs, cap_attrs; /* power of two */
+	struct file *files; /* owned; with content to convert, in the order of their epochs */
+	unsigned nfiles, cap_files, flushed_files;
+	uint64_t epoch, upto; /* LSN of the last record */
+	struct born *born; /* owned */
+	unsigned nborn, cap_born;
+};
+
+static void batch_release(struct batch *b)
+{
+	free(b->attrs);
+	free(b->files);
+	free(b->born);
+}
+
+/* ---- coalescing ---- */
+
+static struct attr_slot *attr_slot(struct attr_slot *v, unsigned cap, uint64_t vol, uint64_t ino)
+{
+	unsigned i = (unsigned)((ino * 0x9e3779b97f4a7c15ull ^ vol * 0xc2b2ae3d27d4eb4full) >> 32) & (cap - 1);
+
+	while (v[i].used && (v[i].vol != vol || v[i].ino != ino))
+		i = (i + 1) & (cap - 1);
+	return &v[i];
+}
+
+static int batch_attr(struct batch *b, const struct item *it)
+{
+	struct attr_slot *s;
+
+	if (b->nattrs * 2 >= b->cap_attrs) {
+		unsigned cap = b->cap_attrs ? b->cap_attrs * 2 : 256;
+		struct attr_slot *v = calloc(cap, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		for (unsigned i = 0; i < b->cap_attrs; i++)
+			if (b->attrs[i].used)
+				*attr_slot(v, cap, b->attrs[i].vol, b->attrs[i].ino) = b->attrs[i];
+		free(b->attrs);
+		b->attrs = v;
+		b->cap_attrs = cap;
+	}
+	s = attr_slot(b->attrs, b->cap_attrs, it->vol, it->obj);
+	b->nattrs += !s->used;
+	*s = (struct attr_slot){ it->vol, it->obj, it->attr, true, it->del };
+	return 0;
+}
+
+static int batch_file(struct batch *b, const struct item *it)
+{
+	if (b->nfiles > b->flushed_files && b->files[b->nfiles - 1].vol == it->vol && b->files[b->nfiles - 1].ino == it->obj)
+		return 0;
+	if (b->nfiles == b->cap_files) {
+		unsigned cap = b->cap_files ? b->cap_files * 2 : 256;
+		struct file *v = realloc(b->files, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		b->files = v;
+		b->cap_files = cap;
+	}
+	b->files[b->nfiles++] = (struct file){ it->vol, it->obj, b->epoch };
+	return 0;
+}
+
+static int file_cmp(const void *x, const void *y)
+{
+	const struct file *a = x, *b = y;
+
+	if (a->vol != b->vol)
+		return a->vol < b->vol ? -1 : 1;
+	return a->ino < b->ino ? -1 : a->ino > b->ino;
+}
+
+static int attr_cmp(const void *x, const void *y)
+{
+	const struct attr_slot *a = x, *b = y;
+
+	if (a->used != b->used)
+		return a->used ? -1 : 1;
+	if (a->vol != b->vol)
+		return a->vol < b->vol ? -1 : 1;
+	return a->ino < b->ino ? -1 : a->ino > b->ino;
+}
+
+/* Everything gathered becomes rows of the present epoch. */
+static int batch_flush(struct batch *b)
+{
+	struct meta *m = b->fs->meta;
+	unsigned to;
+	int r = 0;
+
+	if (b->nattrs) {
+		qsort(b->attrs, b->cap_attrs, sizeof(*b->attrs), attr_cmp); /* key order: fewer pages touched */
+		for (unsigned i = 0; !r && i < b->nattrs; i++) {
+			struct attr_slot *s = &b->attrs[i];
+
+			r = meta_put_attr(m, s->vol, s->ino, s->del ? NULL : &s->attr);
+		}
+		memset(b->attrs, 0, b->cap_attrs * sizeof(*b->attrs));
+		b->nattrs = 0;
+	}
+	if (b->nfiles > b->flushed_files) {
+		qsort(b->files + b->flushed_files, b->nfiles - b->flushed_files, sizeof(*b->files), file_cmp);
+		to = b->flushed_files;
+		for (unsigned i = b->flushed_files; i < b->nfiles; i++)
+			if (i == b->flushed_files || file_cmp(&b->files[i], &b->files[to - 1]))
+				b->files[to++] = b->files[i];
+		for (unsigned i = b->flushed_files; !r && i < to; i++)
+			r = convert_inode(b->fs->convert, b->files[i].vol, b->files[i].ino, b->epoch, b->upto);
+		b->nfiles = b->flushed_files = to;
+	}
+	return r;
+}
+
+/* ---- one item ---- */
+
+/* Told to the volume table after the commit. */
+static int batch_born(struct batch *b, const struct meta_volume *v)
+{
+	if (b->nborn == b->cap_born) {
+		unsigned cap = b->cap_born ? b->cap_born * 2 : 64;
+		struct born *n = realloc(b->born, cap * sizeof(*n));
+
+		if (!n)
+			return -ENOMEM;
+		b->born = n;
+		b->cap_born = cap;
+	}
+	b->born[b->nborn++] = (struct born){ v->id, v->parent, v->pin };
+	return 0;
+}
+
+static int apply_copy(struct batch *b, struct item *it)
+{
+	int r = batch_flush(b);
+
+	if (!r)
+		r = meta_volume_copy(b->fs->meta, it->vol, &it->volume);
+	return r ? r : batch_born(b, &it->volume);
+}
+
+static int apply_set(struct meta *m, const struct item *it)
+{
+	struct meta_set *s = malloc(sizeof(*s));
+	int r = s ? item_set(it, s) : -ENOMEM;
+
+	if (!r)
+		r = meta_set_put(m, s);
+	free(s);
+	return r;
+}
+
+static int apply_item(struct batch *b, struct item *it)
+{
+	struct meta *m = b->fs->meta;
+	int r;
+
+	switch (it->kind) {
+	case ITEM_ATTR:
+		return batch_attr(b, it);
+	case ITEM_ENTRY:
+		return meta_put_entry(m, it->vol, it->obj, it->name, it->name_len, it->del ? NULL : &it->entry);
+	case ITEM_XATTR:
+		return meta_put_xattr(m, it->vol, it->obj, it->name, it->name_len, it->del ? NULL : it->value, it->value_len);
+	case ITEM_ORPHAN:
+		return it->del ? meta_orphan_del(m, it->vol, it->obj) : meta_orphan_add(m, it->vol, it->obj);
+	case ITEM_WRITE:
+	case ITEM_ZERO:
+	case ITEM_BLOCKS:
+		return batch_file(b, it);
+	case ITEM_VOL_NEW:
+		r = meta_volume_insert(m, &it->volume);
+		return r ? r : batch_born(b, &it->volume);
+	case ITEM_VOL_COPY:
+		return apply_copy(b, it);
+	case ITEM_EPOCH:
+		r = batch_flush(b);
+		if (!r)
+			r = meta_epoch_step(m);
+		b->epoch = meta_state(m)->epoch;
+		return r;
+	case ITEM_VOL_SET:
+		r = meta_volume_update(m, &it->volume);
+		return r == -ENOENT ? 0 : r; /* deleted and reclaimed: cannot be while a record names it, and would not matter */
+	case ITEM_VOL_DEL:
+		r = batch_flush(b);
+		if (!r)
+			r = meta_volume_delete(m, it->vol);
+		return r == -ENOENT ? 0 : r;
+	case ITEM_SET_PUT:
+		return apply_set(m, it);
+	case ITEM_SET_DEL:
+		r = meta_set_delete(m, it->vol);
+		return r == -ENOENT ? 0 : r;
+	default:
+		return -EUCLEAN;
+	}
+}
+
+static int apply_record(struct batch *b, const struct pending *q)
+{
+	struct item it;
+	size_t pos = 0;
+	int r;
+
+	KAGEFS_ASSERT(q->epoch == b->epoch);
+	while ((r = item_next(q->items, q->len, &pos, &it)) > 0) {
+		r = apply_item(b, &it);
+		if (r)
+			return r;
+	}
+	return r;
+}
+
+/* ---- after the commit ---- */
+
+static void settle_rows(struct fs *fs, const struct pending *q, uint64_t upto)
+{
+	struct row_key k;
+	struct item it;
+	size_t pos = 0;
+
+	while (item_next(q->items, q->len, &pos, &it) > 0) {
+		switch (it.kind) {
+		case ITEM_ATTR:
+			row_key_set(&k, it.vol, ROW_ATTR, it.obj, NULL, 0);
+			break;
+		case ITEM_ENTRY:
+			row_key_set(&k, it.vol, ROW_ENTRY, it.obj, it.name, it.name_len);
+			break;
+		case ITEM_XATTR:
+			row_key_set(&k, it.vol, ROW_XATTR, it.obj, it.name, it.name_len);
+			break;
+		case ITEM_BLOCKS:
+			for (uint64_t i = 0; i < it.len; i++) {
+				uint64_t id = get_le64(it.ids + i * 8);
+
+				pins_del(fs->pins, &id, 1);
+			}
+			continue;
+		default:
+			continue;
+		}
+		rows_applied(fs, &k, upto);
+	}
+}
+
+static void batch_done(struct batch *b, struct pending *head, uint64_t next)
+{
+	struct fs *fs = b->fs;
+	struct pending *q;
+
+	convert_finish(fs->convert, true);
+	for (unsigned i = 0; i < b->nfiles; i++) {
+		struct inode *n = inode_find(fs, b->files[i].vol, b->files[i].ino);
+
+		if (n)
+			content_applied(fs, n, b->files[i].epoch, b->upto);
+		inode_put(fs, n);
+	}
+	for (unsigned i = 0; i < b->nborn; i++)
+		vtab_applied(&fs->vtab, b->born[i].id, b->born[i].parent, b->born[i].pin);
+	while ((q = head)) {
+		head = q->link;
+		settle_rows(fs, q, b->upto);
+		free(q);
+		atomic_fetch_add_explicit(&fs->stat.applied_records, 1, memory_order_relaxed);
+	}
+	atomic_fetch_add_explicit(&fs->stat.batches, 1, memory_order_relaxed);
+	log_retire(fs->log, next);
+	pthread_mutex_lock(&fs->pending.lock);
+	atomic_store(&fs->pending.applied, next);
+	pthread_cond_broadcast(&fs->pending.cond);
+	pthread_mutex_unlock(&fs->pending.lock);
+}
+
+/* Take the front of the queue that is durable and complete; NULL: nothing. */
+static struct pending *batch_take(struct fs *fs, uint64_t *upto, uint64_t *next)
+{
+	uint64_t durable = log_durable(fs->log), bytes = 0;
+	struct pending *head, **end;
+	unsigned n = 0;
+
+	pthread_mutex_lock(&fs->pending.lock);
+	head = fs->pending.head;
+	for (end = &fs->pending.head; *end && n < BATCH_RECORDS && bytes < BATCH_BYTES; end = &(*end)->link, n++) {
+		struct pending *q = *end;
+
+		if (q->next > durable || !atomic_load_explicit(&q->ready, memory_order_acquire))
+			break;
+		bytes += q->next - q->lsn;
+		*upto = q->lsn;
+		*next = q->next;
+	}
+	if (!n) {
+		pthread_mutex_unlock(&fs->pending.lock);
+		return NULL;
+	}
+	fs->pending.head = *end;
+	*end = NULL;
+	if (!fs->pending.head)
+		fs->pending.tail = &fs->pending.head;
+	for (struct pending *q = head; q; q = q->link) {
+		fs->pending.count--;
+		fs->pending.bytes -= sizeof(*q) + q->len;
+	}
+	pthread_mutex_unlock(&fs->pending.lock);
+	return head;
+}
+
+/* The transaction failed: the records go back to the front. */
+static void batch_return(struct fs *fs, struct pending *head)
+{
+	struct pending **end = &head;
+
+	pthread_mutex_lock(&fs->pending.lock);
+	for (; *end; end = &(*end)->link) {
+		fs->pending.count++;
+		fs->pending.bytes += sizeof(**end) + (*end)->len;
+	}
+	if (!fs->pending.head)
+		fs->pending.tail = end;
+	*end = fs->pending.head;
+	fs->pending.head = head;
+	pthread_mutex_unlock(&fs->pending.lock);
+}
+
+int apply_step(struct fs *fs)
+{
+	struct batch b = { .fs = fs };
+	uint64_t upto = 0, next = 0;
+	struct pending *head = batch_take(fs, &upto, &next);
+	struct meta_state *st;
+	int r;
+
+	if (!head)
+		return 0;
+	r = meta_begin(fs->meta);
+	if (r) {
+		batch_return(fs, head);
+		return r;
+	}
+	st = meta_state(fs->meta);
+	b.epoch = st->epoch;
+	b.upto = upto;
+	for (struct pending *q = head; !r && q; q = q->link)
+		r = apply_record(&b, q);
+	if (!r)
+		r = batch_flush(&b);
+	if (!r)
+		r = store_sync(fs->store); /* I1 */
+	if (!r) {
+		st->applied_lsn = next;
+		st->next_ino = MAX(st->next_ino, atomic_load(&fs->next_ino));
+		st->next_vol = MAX(st->next_vol, atomic_load(&fs->next_vol));
+		r = meta_commit(fs->meta);
+	} else {
+		meta_rollback(fs->meta);
+	}
+	if (r) {
+		convert_finish(fs->convert, false);
+		batch_return(fs, head);
+	} else {
+		batch_done(&b, head, next);
+	}
+	batch_release(&b);
+	return r ? r : 1;
+}
+
+int apply_wait(struct fs *fs, uint64_t lsn)
+{
+	int r = 0;
+
+	if (fs->opt.manual) {
+		while (!r && atomic_load(&fs->pending.applied) < lsn) {
+			r = fs_run_background(fs, FS_BG_APPLY);
+			if (!r)
+				return 0; /* nothing durable is left to apply */
+			r = r < 0 ? r : 0;
+		}
+		return r;
+	}
+	pthread_mutex_lock(&fs->pending.lock);
+	while (!r && fs->pending.head && atomic_load(&fs->pending.applied) < lsn) {
+		atomic_store(&fs->kick, true);
+		pthread_cond_broadcast(&fs->pending.cond);
+		pthread_cond_wait(&fs->pending.cond, &fs->pending.lock);
+		r = atomic_load(&fs->poisoned) ? -EROFS : 0;
+	}
+	pthread_mutex_unlock(&fs->pending.lock);
+	return r;
+}

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Convert: bytes that lie in the log become blocks and leaves, inside the writer's open transaction.
+ *
+ * Per inode and epoch the extents to convert are collected, then worked off leaf by leaf.  A block that changes becomes a
+ * job: its old content (unless all of it is new), patched, trailing zeros cut, hashed by the workers; then, in the writer's
+ * thread, found in the block table or encoded (workers again) and appended.  All-zero blocks are holes.
+ *
+ * A block's stored content ends with its last non-zero byte; what lies beyond reads as zeros.  So the same file tail dedups
+ * whatever the block's position, and a file's end needs no care when it grows.
+ */
+#include "fs/volume/internal.h"
+
+#define GROUP_JOBS 128 /* blocks worked on at once: bounds memory to GROUP_JOBS * 2 * block_size */
+
+struct job {
+	struct convert_leaf *leaf;
+	unsigned slot;
+	struct meta_block old; /* id 0: a hole, or all of the block is new */
+	const struct extent *first; /* extents that touch the block: first .. last */
+	const struct extent *last;
+	uint64_t off;		 /* of the block in the file */
+	uint8_t *data;		 /* owned by the group, block_size bytes */
+	uint32_t len;		 /* without trailing zeros */
+	uint8_t hash[HASH_BYTES];
+	bool encode;
+	struct store_blob blob;
+	int err;
+};
+
+struct convert_leaf {
+	uint64_t idx;
+	uint64_t map[META_LEAF_SLOTS];
+	int slots_before;
+};
+
+struct touched {
+	uint64_t vol, ino, idx;
+};
+struct allocs {
+	uint64_t vol, ino, epoch;
+	int64_t delta;
+};
+
+struct convert {
+	struct fs *fs;
+	uint64_t vol, ino;
+	struct job job[GROUP_JOBS];
+	unsigned njobs;
+	struct convert_leaf leaf[GROUP_JOBS];
+	unsigned nleaves;
+	int64_t slots; /* of the inode at hand: blocks gained */
+	struct touched *touched; /* owned */
+	unsigned ntouched, cap_touched;
+	struct allocs *allocs; /* owned */
+	unsigned nallocs, cap_allocs;
+	/* workers */
+	pthread_mutex_t lock;
+	pthread_cond_t start, finished;
+	pthread_t *thread;
+	unsigned nthreads, next, busy;
+	bool encode_phase, stop, running;
+};
+
+/* ---- phases of a job that run on any thread ---- */
+
+static uint32_t trim_zeros(const uint8_t *p, uint32_t len)
+{
+	static const uint8_t zeros[256];
+
+	while (len >= sizeof(zeros) && !memcmp(p + len - sizeof(zeros), zeros, sizeof(zeros)))
+		len -= sizeof(zeros);
+	while (len && !p[len - 1])
+		len--;
+	return len;
+}
+
+static int patch(struct fs *fs, struct job *j, const struct extent *e)
+{
+	uint64_t a = MAX(e->off, j->off), b = MIN(e->off + e->len, j->off + fs->block_size);
+	uint8_t *to = j->data + (a - j->off);
+	uint64_t id;
+
+	switch (e->kind) {
+	case EXTENT_LOG:
+		return log_read(fs->log, e->pos + (a - e->off), to, b - a);
+	case EXTENT_ZERO:
+		memset(to, 0, b - a);
+		return 0;
+	default:
+		id = e->ids->id[(a - e->pos) >> fs->block_shift];
+		if (!id) {
+			memset(to, 0, b - a);
+			return 0;
+		}
+		return bcache_read(fs, id, a & (fs->block_size - 1), b - a, to);
+	}
+}
+
+static int assemble(struct fs *fs, struct job *j)
+{
+	int r = 0;
+
+	if (j->old.id)
+		r = bcache_read_at(fs, &j->old, j->data);
+	else
+		memset(j->data, 0, fs->block_size);
+	for (const struct extent *e = j->first; !r && e <= j->last; e++)
+		r = patch(fs, j, e);
+	if (r)
+		return r;
+	j->len = trim_zeros(j->data, fs->block_size);
+	return j->len ? store_hash(fs->store, j->data, j->len, j->hash) : 0;
+}
+
+static void work(struct convert *c, struct job *j)
+{
+	if (!c->encode_phase)
+		j->err = assemble(c->fs, j);
+	else if (j->encode && !j->err)
+		j->err = store_encode(c->fs->store, j->data, j->len, j->hash, &j->blob);
+}
+
+/* ---- workers: the caller's thread works too ---- */
+
+static bool take_job(struct convert *c, struct job **j)
+{
+	bool got;
+
+	pthread_mutex_lock(&c->lock);
+	got = c->running && c->next < c->njobs;
+	if (got) {
+		*j = &c->job[c->next++];
+		c->busy++;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return got;
+}
+
+static void done_job(struct convert *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->busy--;
+	if (!c->busy && c->next >= c->njobs)
+		pthread_cond_signal(&c->finished);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void *worker(void *arg)
+{
+	struct convert *c = arg;
+	struct job *j;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->stop) {
+		if (!c->running || c->next >= c->njobs) {
+			pthread_cond_wait(&c->start, &c->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&c->lock);
+		while (take_job(c, &j)) {
+			work(c, j);
+			done_job(c);
+		}
+		pthread_mutex_lock(&c->lock);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+static void run_phase(struct convert *c, bool encode)
+{
+	struct job *j;
+
+	pthread_mutex_lock(&c->lock);
+	c->encode_phase = encode;
+	c->next = 0;
+	c->running = true;
+	if (c->njobs > 1)
+		pthread_cond_broadcast(&c->start);
+	pthread_mutex_unlock(&c->lock);
+	while (take_job(c, &j)) {
+		work(c, j);
+		done_job(c);
+	}
+	pthread_mutex_lock(&c->lock);
+	while (c->busy)
+		pthread_cond_wait(&c->finished, &c->lock);
+	c->running = false;
+	pthread_mutex_unlock(&c->lock);
+}
+
+int convert_new(struct fs *fs, struct convert **out)
+{
+	struct convert *c = calloc(1, sizeof(*c));
+	unsigned want = fs->opt.workers ? fs->opt.workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (!c)
+		return -ENOMEM;
+	c->fs = fs;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->start, NULL);
+	pthread_cond_init(&c->finished, NULL);
+	want = want ? want - 1 : 0; /* beside the caller's */
+	c->thread = calloc(want + 1, sizeof(*c->thread));
+	for (unsigned i = 0; i < GROUP_JOBS && c->thread; i++) {
+		c->job[i].data = malloc(fs->block_size);
+		if (!c->job[i].data) {
+			free(c->thread);
+			c->thread = NULL;
+		}
+	}
+	if (!c->thread) {
+		convert_free(c);
+		return -ENOMEM;
+	}
+	while (c->nthreads < want && !pthread_create(&c->thread[c->nthreads], NULL, worker, c))
+		c->nthreads++; /* fewer workers are slower, nothing else */
+	*out = c;
+	return 0;
+}
+
+void convert_free(struct convert *c)
+{
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	pthread_cond_broadcast(&c->start);
+	pthread_mutex_unlock(&c->lock);
+	for (unsigned i = 0; i < c->nthreads; i++)
+		pthread_join(c->thread[i], NULL);
+	for (unsigned i = 0; i < GROUP_JOBS; i++)
+		free(c->job[i].data);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->start);
+	pthread_cond_destroy(&c->finished);
+	free(c->thread);
+	free(c->touched);
+	free(c->allocs);
+	free(c);
+}
+
+/* ---- the writer's part ---- */
+
+static int find_block(struct convert *c, struct job *j, uint64_t *id)
+{
+	struct meta_block b;
+	int r = meta_block_find(c->fs->meta, j->hash, &b);
+
+	if (!r)
+		*id = b.id;
+	return r;
+}
+
+static int store_block(struct convert *c, struct job *j, uint64_t *id)
+{
+	struct store_loc loc;
+	struct meta_block b = { .len = j->len };
+	int r = store_append(c->fs->store, &j->blob, &loc);
+
+	if (r)
+		return r;
+	memcpy(b.hash, j->hash, HASH_BYTES);
+	b.pack = loc.pack;
+	b.off = loc.off;
+	b.stored = loc.stored;
+	b.codec = loc.codec;
+	r = meta_block_add(c->fs->meta, &b);
+	*id = b.id;
+	return r;
+}
+
+static void set_slot(struct convert *c, struct convert_leaf *l, unsigned slot, uint64_t id)
+{
+	c->slots += (id != 0) - (l->map[slot] != 0);
+	l->map[slot] = id;
+}
+
+static int touch(struct convert *c, uint64_t idx)
+{
+	if (c->ntouched == c->cap_touched) {
+		unsigned cap = c->cap_touched ? c->cap_touched * 2 : 64;
+		struct touched *t = realloc(c->touched, cap * sizeof(*t));
+
+		if (!t)
+			return -ENOMEM;
+		c->touched = t;
+		c->cap_touched = cap;
+	}
+	c->touched[c->ntouched++] = (struct touched){ c->vol, c->ino, idx };
+	return 0;
+}
+
+/* Finish the jobs and leaves gathered so far. */
+static int flush_group(struct convert *c)
+{
+	uint64_t id;
+	bool encode = false;
+	int r = 0;
+
+	if (c->njobs)
+		run_phase(c, false);
+	for (unsigned i = 0; !r && i < c->njobs; i++) {
+		struct job *j = &c->job[i];
+
+		r = j->err;
+		if (r || !j->len)
+			continue;
+		r = find_block(c, j, &id);
+		j->encode = r == -ENOENT;
+		encode = encode || j->encode;
+		if (r == -ENOENT)
+			r = 0;
+	}
+	if (!r && encode)
+		run_phase(c, true);
+	for (unsigned i = 0; !r && i < c->njobs; i++) {
+		struct job *j = &c->job[i];
+
+		id = 0;
+		r = j->err;
+		if (!r && j->len) {
+			/* Once more: an equal block may have been stored by an earlier job of this group. */
+			r = find_block(c, j, &id);
+			if (r == -ENOENT && j->encode)
+				r = store_block(c, j, &id);
+			else if (!r)
+				atomic_fetch_add_explicit(&c->fs->stat.dedup_hits, 1, memory_order_relaxed);
+		}
+		if (!r) {
+			set_slot(c, j->leaf, j->slot, id);
+			atomic_fetch_add_explicit(&c->fs->stat.converted_blocks, 1, memory_order_relaxed);
+		}
+	}
+	for (unsigned i = 0; i < c->njobs; i++)
+		store_blob_release(&c->job[i].blob);
+	for (unsigned i = 0; !r && i < c->nleaves; i++) {
+		r = touch(c, c->leaf[i].idx);
+		if (!r)
+			r = meta_put_leaf(c->fs->meta, c->vol, c->ino, c->leaf[i].idx, c->leaf[i].map);
+	}
+	c->njobs = c->nleaves = 0;
+	return r;
+}
+
+static int add_job(struct convert *c, struct convert_leaf *l, uint64_t block, const struct extent *first, const struct extent *last)
+{
+	struct job *j = &c->job[c->njobs++];
+	uint8_t *data = j->data;
+	uint64_t covered = 0;
+
+	memset(j, 0, sizeof(*j));
+	j->data = data;
+	j->leaf = l;
+	j->slot = (unsigned)(block % META_LEAF_SLOTS);
+	j->first = first;
+	j->last = last;
+	j->off = block << c->fs->block_shift;
+	for (const struct extent *e = first; e <= last; e++)
+		covered += MIN(e->off + e->len, j->off + c->fs->block_size) - MAX(e->off, j->off);
+	/* The old block may have been added by this very transaction, which only the writer can see: look it up here. */
+	if (covered < c->fs->block_size && l->map[j->slot])
+		return meta_find_block(meta_writer_view(c->fs->meta), l->map[j->slot], &j->old);
+	return 0;
+}
+
+/* One block of a leaf: nothing to do, a hole, a name, or a job. */
+static int plan_block(struct convert *c, struct convert_leaf *l, uint64_t block, const struct extent *e, const struct extent *end)
+{
+	uint64_t a = block << c->fs->block_shift, b = a + c->fs->block_size;
+	const struct extent *last;
+	unsigned slot = (unsigned)(block % META_LEAF_SLOTS);
+
+	while (e < end && e->off + e->len <= a)
+		e++;
+	if (e == end || e->off >= b)
+		return 0;
+	for (last = e; last + 1 < end && last[1].off < b; last++)
+		;
+	if (e == last && e->off <= a && e->off + e->len >= b) {
+		if (e->kind == EXTENT_ZERO) {
+			set_slot(c, l, slot, 0);
+			return 0;
+		}
+		if (e->kind == EXTENT_BLOCKS) {
+			set_slot(c, l, slot, e->ids->id[(a - e->pos) >> c->fs->block_shift]);
+			return 0;
+		}
+	}
+	/* Zeros over a hole change nothing. */
+	if (!l->map[slot]) {
+		const struct extent *x = e;
+
+		while (x <= last && x->kind == EXTENT_ZERO)
+			x++;
+		if (x > last)
+			return 0;
+	}
+	return add_job(c, l, block, e, last);
+}
+
+static int plan_leaf(struct convert *c, uint64_t idx, const struct extent *e, const struct extent *end)
+{
+	const struct meta_chain *chain;
+	struct convert_leaf *l;
+	uint64_t epoch, first = idx * META_LEAF_SLOTS, bs = c->fs->block_shift;
+	uint64_t leaf_end = (first + META_LEAF_SLOTS) << bs;
+	int r = 0;
+
+	if (c->njobs + META_LEAF_SLOTS > GROUP_JOBS || c->nleaves == GROUP_JOBS)
+		r = flush_group(c);
+	if (!r)
+		r = meta_chain(c->fs->meta, c->vol, &chain);
+	if (r)
+		return r;
+	l = &c->leaf[c->nleaves++];
+	l->idx = idx;
+	r = meta_find_leaf(meta_writer_view(c->fs->meta), chain, c->ino, idx, l->map, &epoch);
+	if (r == -ENOENT) {
+		memset(l->map, 0, sizeof(l->map));
+		r = 0;
+	}
+	while (e < end && e->off + e->len <= first << bs)
+		e++;
+	for (unsigned s = 0; !r && s < META_LEAF_SLOTS; s++) {
+		uint64_t a = (first + s) << bs;
+
+		while (e < end && e->off + e->len <= a)
+			e++;
+		if (e == end || e->off >= leaf_end)
+			break;
+		if (e->off < a + c->fs->block_size)
+			r = plan_block(c, l, first + s, e, end);
+	}
+	return r;
+}
+
+struct idx_list {
+	uint64_t *v; /* owned */
+	size_t n, cap;
+};
+
+static int idx_add(struct idx_list *l, uint64_t idx)
+{
+	if (l->n && l->v[l->n - 1] == idx)
+		return 0;
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 64;
+		uint64_t *v = realloc(l->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->n++] = idx;
+	return 0;
+}
+
+static int idx_cb(void *arg, uint64_t idx, const uint64_t map[META_LEAF_SLOTS])
+{
+	return idx_add(arg, idx);
+}
+
+static int idx_cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Which leaves the extents touch.  A long stretch of zeros only those that exist. */
+static int leaves_of(struct convert *c, const struct extent *e, unsigned n, struct idx_list *out)
+{
+	unsigned shift = c->fs->block_shift + 6; /* META_LEAF_SLOTS == 64 */
+	const struct meta_chain *chain;
+	int r = 0;
+
+	_Static_assert(META_LEAF_SLOTS == 64, "shift above");
+	for (unsigned i = 0; !r && i < n; i++) {
+		uint64_t a = e[i].off >> shift, b = (e[i].off + e[i].len - 1) >> shift;
+
+		if (e[i].kind == EXTENT_ZERO && b - a > 2) {
+			r = meta_chain(c->fs->meta, c->vol, &chain);
+			if (!r)
+				r = meta_list_leaves(meta_writer_view(c->fs->meta), chain, c->ino, a, b, idx_cb, out);
+			continue;
+		}
+		for (; !r && a <= b; a++)
+			r = idx_add(out, a);
+	}
+	if (!r && out->n) {
+		size_t to = 1;
+
+		qsort(out->v, out->n, sizeof(*out->v), idx_cmp);
+		for (size_t i = 1; i < out->n; i++)
+			if (out->v[i] != out->v[to - 1])
+				out->v[to++] = out->v[i];
+		out->n = to;
+	}
+	return r;
+}
+
+static int add_alloc(struct convert *c, uint64_t epoch)
+{
+	int64_t bytes = c->slots * (int64_t)c->fs->block_size;
+	int r;
+
+	if (!c->slots)
+		return 0;
+	if (c->nallocs == c->cap_allocs) {
+		unsigned cap = c->cap_allocs ? c->cap_allocs * 2 : 64;
+		struct allocs *a = realloc(c->allocs, cap * sizeof(*a));
+
+		if (!a)
+			return -ENOMEM;
+		c->allocs = a;
+		c->cap_allocs = cap;
+	}
+	r = meta_add_alloc(c->fs->meta, c->vol, c->ino, bytes);
+	if (!r)
+		c->allocs[c->nallocs++] = (struct allocs){ c->vol, c->ino, epoch, bytes };
+	return r == -ENOENT ? 0 : r;
+}
+
+int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch, uint64_t upto)
+{
+	struct inode *i = inode_find(c->fs, vol, ino);
+	struct idx_list leaves = { 0 };
+	struct extent *e;
+	unsigned n;
+	int r;
+
+	if (!i)
+		return 0;
+	r = content_collect(c->fs, i, epoch, upto, &e, &n);
+	inode_put(c->fs, i);
+	if (r)
+		return r;
+	c->vol = vol;
+	c->ino = ino;
+	c->slots = 0;
+	c->njobs = c->nleaves = 0;
+	r = leaves_of(c, e, n, &leaves);
+	for (size_t k = 0; !r && k < leaves.n; k++) {
+		/* First extent that reaches into the leaf, by bisection: files have many leaves. */
+		uint64_t start = (leaves.v[k] * META_LEAF_SLOTS) << c->fs->block_shift;
+		unsigned lo = 0, hi = n;
+
+		while (lo < hi) {
+			unsigned mid = (lo + hi) / 2;
+
+			if (e[mid].off + e[mid].len <= start)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		r = plan_leaf(c, leaves.v[k], e + lo, e + n);
+	}
+	if (!r)
+		r = flush_group(c);
+	if (!r)
+		r = add_alloc(c, epoch);
+	free(leaves.v);
+	content_collect_free(e, n);
+	return r;
+}
+
+void convert_finish(struct convert *c, bool committed)
+{
+	struct row_key k;
+
+	for (unsigned i = 0; committed && i < c->ntouched; i++) {
+		row_key_leaf(&k, c->touched[i].vol, c->touched[i].ino, c->touched[i].idx);
+		rows_forget(c->fs, &k);
+	}
+	for (unsigned i = 0; committed && i < c->nallocs; i++)
+		rows_add_alloc(c->fs, c->allocs[i].vol, c->allocs[i].ino, c->allocs[i].epoch, c->allocs[i].delta);
+	c->ntouched = c->nallocs = 0;
+}

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the files of fs/volume share.  docs/engine.md explains the machine; this header states its rules.
+ *
+ * One change, start to end: an operation (names.c, attr.c, file.c, clone.c, snap.c) runs under op_run: log space is
+ * reserved, the gate is taken shared, the operation looks up what it needs in memory only (a miss ends the attempt, is
+ * loaded without any lock, and the operation runs again), builds a record of items and commits it with change_commit: LSN
+ * assigned, memory changed, record queued for apply.  apply.c later writes queued records to the database strictly in LSN
+ * order, in batches; convert.c turns the bytes that lie in the log into blocks as part of the same batch.
+ *
+ * So at any time:  state = database (at applied_lsn) + records queued since, and memory shows exactly that sum:
+ *   rows.c     versions of rows written since (dirty), and a cache of rows read (clean)
+ *   content.c  ranges of file bytes written since, by epoch: where in the log they lie
+ *   vtab.c     all volumes, as of now
+ *
+ * Invariants (docs/engine.md; `kagefs check` reports them by number)
+ *   I1  no committed row names a block that is not durable: store_sync before meta_commit (apply.c)
+ *   I2  what was waited for survives: log_wait; log retired only below a durable applied_lsn (apply.c)
+ *   I3  a pinned row never changes: fs/meta rule R2
+ *   I4  all volumes of a set show one instant: one record, gate held exclusively (snap.c)
+ *   I5  refs equal what a full walk counts: fs/meta rule R4
+ *   I6  no reply, hook or completion is called with a lock held
+ *   I7  a read returns verified bytes or an error: store_get
+ *   I9  deleting and reclaiming work on a full disk: they take no store space; meta keeps a reserve
+ *   I11 state = log applied in order: items are absolute, and skipping those below applied_lsn is exact
+ *   I12 a dirty version or extent leaves memory only after the transaction that applied it is durable, older epochs first
+ *       (a reader that finds nothing in a volume's overlay may then trust the database and the ancestors' overlays)
+ *
+ * Lock order (outer first; take only inwards):
+ *   fs->gate            shared: every mutating operation; exclusive: an instant.  Nobody who holds it waits for memory, log
+ *                       space, SQLite or the disk.
+ *   vol->names          one per volume: everything that changes names or link counts
+ *   vtab->chain         rwlock: parents, pins, lines, tails.  Shared during a database look-up; exclusive for memory only
+ *   inode->lock         content and attributes of one inode; several: in (vol, ino) order
+ *   vtab->lock, row shard, fs->pending.lock, inode table shard, block cache: leaves; no other lock is taken under them, except
+ *                       pending.lock > log (log_append)
+ * writer_lock (the database writer: apply, reclaim, check) stands outside: it is taken with none of these held, and these
+ * are taken for short times under it.
+ */
+#ifndef FS_VOLUME_INTERNAL_H
+#define FS_VOLUME_INTERNAL_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <bsd/sys/tree.h>
+/* A red-black tree whose functions are private to one file. */
+#define TREE_GENERATE(name, type, field, cmp) RB_GENERATE_INTERNAL(name, type, field, cmp, static __attribute__((unused)))
+
+#include "fs/base/clock.h"
+#include "fs/base/endian.h"
+#include "fs/base/io.h"
+#include "fs/base/msg.h"
+#include "fs/log/log.h"
+#include "fs/meta/meta.h"
+#include "fs/store/store.h"
+#include "fs/volume/record.h"
+#include "fs/volume/volume.h"
+
+#define PLACEHOLDER_BIT (1ull << 43) /* inode number of an empty directory shown for a nested volume without a copy */
+#define NUMBER_SLOT_SHIFT 44
+#define LOG_RECORD_MAX (FS_WRITE_MAX + 262144)
+
+/* ---- volumes (vtab.c) ------------------------------------------------------------------------------------------ */
+
+struct vol;
+RB_HEAD(vol_ids, vol);
+RB_HEAD(vol_names, vol);
+RB_HEAD(vol_roles, vol);
+
+struct vol {
+	RB_ENTRY(vol) by_id;   /* vtab->ids */
+	RB_ENTRY(vol) by_name; /* vtab->names, when shown in a .snapshots */
+	RB_ENTRY(vol) by_role; /* vtab->roles: (0, alias) for a bound head, (set_id, alias) for a snapshot */
+	uint64_t id, root, origin, alias, created_ns;
+	uint32_t slot, generation;
+	uint8_t uuid[16];
+	_Atomic uint32_t flags; /* enum meta_volume_flags */
+	_Atomic bool applied;	/* its birth is in the database, and with it all bytes its ancestors wrote before */
+	unsigned refs;		/* vtab->lock; one is the table's, one per kid */
+	unsigned nkids;		/* vtab->lock: volumes whose parent this is */
+	bool gone;		/* vtab->lock: no longer in the table */
+
+	uint64_t line, pin;   /* vtab->chain */
+	struct vol *parent;   /* vtab->chain; counted */
+	uint64_t *tails;      /* vtab->chain; owned */
+	unsigned ntails;
+
+	char *name;		      /* vtab->lock; owned */
+	uint64_t place_vol, place_dir; /* vtab->lock */
+	uint64_t set_id;	      /* vtab->lock */
+	bool in_names, in_roles;       /* vtab->lock: is in these trees */
+
+	pthread_mutex_t names;
+};
+
+struct vtab {
+	pthread_mutex_t lock;
+	pthread_rwlock_t chain;
+	struct vol_ids ids;
+	struct vol_roles roles;
+	struct vol_names names; /* (place_dir, place_vol, name) of snapshots */
+	struct vol **slots; /* by slot; NULL free */
+	uint32_t nslots, cap_slots, free_hint;
+	uint32_t *slot_generation;
+	uint64_t count;
+	struct vol *root; /* borrowed from ids */
+};
+
+/* A snapshot's place says in whose .snapshots it is shown: that of the bound head of an alias (so that a rollback takes the
+ * snapshots along), or that of another snapshot. */
+#define PLACE_OF_HEAD 1	    /* place_dir; place_vol is an alias */
+#define PLACE_OF_SNAPSHOT 2 /* place_dir; place_vol is a volume id */
+void vol_place_in(struct vol *container, struct meta_volume *m);
+
+int vtab_init(struct vtab *t) MUST_USE;
+void vtab_release(struct vtab *t);
+/* Choose slot and generation for m; the slot is not chosen again until the volume in it is gone.  (If the change then fails
+ * it stays unused until the next mount.)  -EMLINK: no slot free. */
+#define SLOTS_MAX (1u << 19)
+int slot_reserve(struct vtab *t, struct meta_volume *m) MUST_USE;
+struct vol *vol_by_slot(struct vtab *t, uint32_t slot); /* counted, or NULL */
+/* Allocate a volume for *m, in its slot but not in the table yet. */
+int vol_new(struct vtab *t, const struct meta_volume *m, struct vol **out) MUST_USE;
+/* One that never was in the table. */
+void vol_discard(struct vtab *t, struct vol *v);
+/* Put it in.  parent may be NULL; pin as of now.  Cannot fail. */
+void vtab_insert(struct vtab *t, struct vol *v, struct vol *parent, uint64_t pin);
+/* Counted reference.  vol_get: NULL when unknown; vol_live: NULL also when deleted. */
+struct vol *vol_get(struct vtab *t, uint64_t id);
+struct vol *vol_live(struct vtab *t, uint64_t id);
+struct vol *vol_next(struct vtab *t, uint64_t after_id); /* least id above; counted; deleted ones too */
+void vol_put(struct vtab *t, struct vol *v);
+static inline uint32_t vol_flags(struct vol *v) { return atomic_load_explicit(&v->flags, memory_order_acquire); }
+/* Name and place.  Copies under the lock. */
+void vol_describe(struct vtab *t, struct vol *v, struct meta_volume *out);
+/* Replace name, place, set_id and flags (all but DEAD and BARE). name is allocated before (strdup), owned from here. */
+void vol_update(struct vtab *t, struct vol *v, const struct meta_volume *m, char *name);
+void vol_mark_dead(struct vtab *t, struct vol *v);
+/* Snapshot `name` of container; counted or NULL. */
+struct vol *vol_snapshot(struct vtab *t, struct vol *container, const char *name, size_t len);
+/* Snapshots of container after `after` in name order: up to max counted references.  Returns the number. */
+unsigned vol_snapshots(struct vtab *t, struct vol *container, const char *after, size_t after_len, unsigned max, struct vol **out);
+/* The volume an entry (type VOLUME, alias) in volume `in` stands for: its bound head; in a snapshot the member of the same
+ * set; counted or NULL (placeholder). */
+struct vol *vol_resolve(struct vtab *t, struct vol *in, uint64_t alias);
+struct vol *vol_head(struct vtab *t, uint64_t alias); /* the bound volume of this role; counted or NULL */
+/* All volumes of the database; mount only. */
+int vtab_load(struct vtab *t, struct meta *m) MUST_USE;
+/* After a reclaim step: `gone` vanished, `heir` (may be NULL) took its line. */
+void vtab_gone(struct vtab *t, uint64_t gone, uint64_t heir);
+void vtab_tail_done(struct vtab *t, uint64_t src, uint64_t line);
+/* Its birth has been applied: take parent and pin from the database's view. */
+void vtab_applied(struct vtab *t, uint64_t id, uint64_t parent_line, uint64_t pin);
+
+/* A chain on the stack for the database, valid while vtab->chain is held shared. */
+#define CHAIN_INLINE 12
+struct chain_buf {
+	struct meta_chain c;
+	struct meta_link space[CHAIN_INLINE];
+};
+int chain_build(struct vol *v, struct chain_buf *out) MUST_USE; /* vtab->chain held; -ENOMEM */
+void chain_release(struct chain_buf *b);
+
+/* ---- row cache (rows.c) ----------------------------------------------------------------------------------------- */
+
+enum row_kind { ROW_ATTR = 1, ROW_ENTRY, ROW_XATTR, ROW_LEAF };
+struct row_key {
+	uint64_t vol, obj;
+	uint8_t kind;
+	uint16_t len; /* of name */
+	uint8_t name[META_NAME_MAX + 1];
+};
+struct row_value {
+	union {
+		struct meta_attr attr;
+		struct meta_entry entry;
+		uint64_t map[META_LEAF_SLOTS];
+		struct {
+			void *data; /* xattr; owned by who asked, malloc'ed also for length 0 */
+			uint32_t len;
+		} blob;
+	};
+};
+struct row;
+struct row_ver;
+struct row_set;
+struct row_prep {
+	struct row *row;
+	struct row_ver *ver;
+	struct row_set *set;
+};
+struct rows;
+int rows_new(uint64_t max_bytes, struct rows **out) MUST_USE;
+void rows_free(struct rows *r);
+void row_key_set(struct row_key *k, uint64_t vol, enum row_kind kind, uint64_t obj, const void *name, size_t len);
+void row_key_leaf(struct row_key *k, uint64_t vol, uint64_t ino, uint64_t idx);
+
+/* What volume k->vol sees now.  0, -ENOENT, or an error.  May read the database: hold no lock.  rows_peek: memory only; -EAGAIN when it does not know. */
+int rows_get(struct fs *fs, struct vol *v, const struct row_key *k, struct row_value *out) MUST_USE;
+int rows_peek(struct fs *fs, const struct row_key *k, struct row_value *out) MUST_USE;
+/* Two steps so that the second cannot fail.  value NULL: delete (absent). */
+int rows_prepare(struct fs *fs, const struct row_key *k, const void *value, size_t len, struct row_prep *p) MUST_USE;
+void rows_publish(struct fs *fs, struct row_prep *p, uint64_t epoch, uint64_t lsn);
+void rows_unprepare(struct fs *fs, struct row_prep *p);
+/* Versions up to lsn are in the database now. */
+void rows_applied(struct fs *fs, const struct row_key *k, uint64_t lsn);
+/* The database's row changed without a record (leaves, reaping): forget what was read. */
+void rows_forget(struct fs *fs, const struct row_key *k);
+void rows_add_alloc(struct fs *fs, uint64_t vol, uint64_t ino, uint64_t epoch, int64_t delta);
+/* True when a version not yet applied exists. */
+bool rows_dirty(struct fs *fs, const struct row_key *k);
+/* Names of (vol, kind, obj) with a version of epoch <= bound not yet applied, after `after` in byte order, at most max.
+ * cb under the shard lock: copy and return. value NULL: deleted. */
+unsigned rows_dirty_names(struct fs *fs, uint64_t vol, enum row_kind kind, uint64_t obj, uint64_t bound, const void *after,
+			  size_t after_len, unsigned max, void (*cb)(void *arg, const void *name, size_t len, const void *value),
+			  void *arg);
+uint64_t rows_bytes(struct fs *fs);
+
+/* ---- inodes and their content since apply (content.c) ---------------------------------------------------------- */
+
+enum extent_kind { EXTENT_LOG = 1, EXTENT_ZERO, EXTENT_BLOCKS };
+struct block_ids { /* of one clone record */
+	_Atomic unsigned refs;
+	uint32_t n;
+	uint64_t id[];
+};
+struct extent {
+	RB_ENTRY(extent) link;
+	uint64_t off, len, lsn;
+	uint8_t kind;
+	uint64_t pos;		/* LOG: stream position of byte off.  BLOCKS: file offset of ids->id[0] */
+	struct block_ids *ids;	/* BLOCKS; counted */
+};
+RB_HEAD(extents, extent);
+struct layer {
+	struct layer *older;
+	uint64_t epoch;
+	uint64_t units; /* of the space ledger */
+	struct extents map;
+};
+struct inode {
+	RB_ENTRY(inode) link; /* table shard */
+	uint64_t vol, ino;
+	unsigned refs;	/* shard lock */
+	uint64_t holds; /* shard lock */
+	pthread_mutex_t lock;
+	struct layer *layers; /* lock; newest first */
+	uint64_t dirty_bytes; /* lock; sum of LOG extents */
+	uint64_t last_lsn;    /* lock; newest record about this inode's content */
+};
+#define INODE_SHARDS 64
+RB_HEAD(inode_tree, inode);
+struct inodes {
+	struct {
+		pthread_mutex_t lock;
+		struct inode_tree tree;
+	} shard[INODE_SHARDS];
+	_Atomic uint64_t extents; /* in memory, for the bound */
+};
+void inodes_init(struct inodes *t);
+void inodes_release(struct inodes *t); /* frees everything left */
+struct inode *inode_get(struct fs *fs, uint64_t vol, uint64_t ino);  /* makes it; NULL: -ENOMEM */
+struct inode *inode_find(struct fs *fs, uint64_t vol, uint64_t ino); /* NULL: not in memory */
+void inode_put(struct fs *fs, struct inode *i);
+void inode_hold_new(struct fs *fs, struct inode *i); /* one that no look-up can find yet */
+bool inode_held(struct fs *fs, uint64_t vol, uint64_t ino);
+
+/* A piece of a file range and where its bytes are. */
+enum piece_kind { PIECE_LOG = 1, PIECE_ZERO, PIECE_BLOCK, PIECE_UNKNOWN };
+struct piece {
+	uint64_t off, len; /* file range */
+	uint8_t kind;
+	uint64_t pos; /* LOG: position; BLOCK: block id (the bytes at off % block_size) */
+};
+struct pieces {
+	struct piece *v; /* owned */
+	unsigned n, cap;
+};
+void pieces_release(struct pieces *p);
+/* Overlay only: [off, off + len) of inode as volume v sees it; what no overlay knows is PIECE_UNKNOWN.  In offset order.
+ * Takes inode locks itself (hold none). */
+int content_overlay(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off, uint64_t len, struct pieces *out) MUST_USE;
+
+struct content_prep {
+	struct inode *inode; /* counted */
+	struct extent *spare[2];
+	struct layer *layer;
+	struct block_ids *ids;
+};
+int content_prepare(struct fs *fs, uint64_t vol, uint64_t ino, const struct item *it, struct content_prep *p) MUST_USE;
+/* inode->lock held.  Returns how many blocks became dirty that were not (for the space ledger). */
+uint64_t content_publish_locked(struct fs *fs, struct content_prep *p, const struct item *it, uint64_t epoch, uint64_t lsn,
+				uint64_t data_pos);
+void content_unprepare(struct fs *fs, struct content_prep *p);
+/* Copies of the extents of exactly this epoch with lsn <= upto, in offset order; *out malloc'ed, ids counted. */
+int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct extent **out, unsigned *n) MUST_USE;
+void content_collect_free(struct extent *v, unsigned n);
+/* Those extents are in the database: remove what is left of them, release their space. */
+void content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto);
+bool content_clean_range(struct inode *i, uint64_t off, uint64_t len); /* lock held: no extent touches it */
+
+/* Blocks that unapplied clone records name: reclaim leaves them alone. */
+struct pins;
+int pins_new(struct pins **out) MUST_USE;
+void pins_free(struct pins *p);
+int pins_add(struct pins *p, const uint64_t *ids, uint32_t n) MUST_USE; /* all or nothing; zeros skipped */
+void pins_del(struct pins *p, const uint64_t *ids, uint32_t n);
+bool pins_has(struct pins *p, uint64_t id);
+
+/* ---- block cache (bcache.c) -------------------------------------------------------------------------------------- */
+
+struct bcache;
+int bcache_new(uint64_t max_bytes, uint32_t block_size, struct bcache **out) MUST_USE;
+void bcache_free(struct bcache *c);
+/* Bytes [off, off + n) of block id, verified. */
+int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf) MUST_USE;
+/* All of a block (zeros beyond its length) from the place the caller knows; nothing is kept.  For ids of an open transaction. */
+int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf) MUST_USE;
+void bcache_forget(struct bcache *c, uint64_t id); /* moved or gone */
+
+/* ---- changes (change.c) -------------------------------------------------------------------------------------------- */
+
+/* A running mutating operation. */
+struct op {
+	struct fs *fs;
+	const struct fs_ctx *ctx;
+	uint64_t log_left;   /* reserved log bytes */
+	uint64_t space_left; /* reserved store bytes */
+	uint64_t lsn, next;  /* of the last committed record */
+	struct vol *miss_vol; /* counted: what op_get did not find in memory */
+	struct row_key miss;
+};
+enum op_flags {
+	OP_EXCLUSIVE = 1 << 0, /* gate exclusively */
+	OP_FREES = 1 << 1,     /* allowed on a full store */
+};
+/* Run fn under the gate with log_bytes and space_bytes reserved, again and again while it answers -EAGAIN after a miss. */
+int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log_bytes, uint64_t space_bytes,
+	   int (*fn)(struct op *op, void *arg), void *arg, uint64_t *lsn) MUST_USE;
+/* Memory-only look-up; a miss is remembered for op_run. */
+int op_get(struct op *op, struct vol *v, const struct row_key *k, struct row_value *out) MUST_USE;
+int op_attr(struct op *op, struct vol *v, uint64_t ino, struct meta_attr *out) MUST_USE;
+int op_entry(struct op *op, struct vol *v, uint64_t dir, const void *name, size_t len, struct meta_entry *out) MUST_USE;
+int op_xattr(struct op *op, struct vol *v, uint64_t ino, const char *name, void **value, uint32_t *len) MUST_USE;
+/* May this volume be written on behalf of op->ctx?  -EROFS, -EACCES, -ESTALE. */
+int op_writable(struct op *op, struct vol *v) MUST_USE;
+/* Append the record, change memory, queue for apply.  The inodes that the items write content of must be locked by the
+ * caller.  data: bytes of an ITEM_WRITE, appended behind the items. */
+int change_commit(struct op *op, struct items *it, const void *data, size_t len) MUST_USE;
+/* The same effect in memory for a record read back from the log.  Mount only, one thread. */
+int change_replay(struct fs *fs, const struct log_record *rec) MUST_USE;
+#define LOG_BYTES(payload) ((payload) + LOG_RECORD_OVERHEAD + 1024)
+
+/* ---- applying (apply.c, convert.c) ----------------------------------------------------------------------------------- */
+
+struct pending {
+	struct pending *link;
+	uint64_t lsn, next, data_pos; /* data_pos: of the byte after the items */
+	uint64_t epoch;		      /* in which its items were made */
+	_Atomic bool ready;	      /* its effect in memory is complete: apply may take it */
+	int64_t at_ns;		      /* monotonic */
+	uint32_t len;
+	uint8_t items[];
+};
+struct pending_queue {
+	pthread_mutex_t lock;
+	pthread_cond_t cond; /* something to do, or applied_lsn moved */
+	struct pending *head, **tail;
+	uint64_t count, bytes;
+	_Atomic uint64_t applied; /* LSN: everything before is in the database, durably */
+};
+int apply_step(struct fs *fs) MUST_USE; /* writer_lock held; 1 something was applied, 0 nothing to do */
+/* Wait until everything before lsn is applied. */
+int apply_wait(struct fs *fs, uint64_t lsn) MUST_USE;
+
+/* Convert what inode (vol, ino) wrote in this epoch up to lsn: blocks appended, leaves put, in the open transaction. */
+struct convert;
+int convert_new(struct fs *fs, struct convert **out) MUST_USE;
+void convert_free(struct convert *c);
+int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch, uint64_t upto) MUST_USE;
+/* Leaves changed since the last call, for cache invalidation after the commit; then forgotten. */
+void convert_finish(struct convert *c, bool committed);
+
+/* ---- reclaim (reclaim.c): one step each, writer_lock held; 1 something done ------------------------------------------- */
+
+int reclaim_step(struct fs *fs) MUST_USE;
+int reclaim_garbage_at_mount(struct fs *fs) MUST_USE;
+
+/* ---- sets in memory (sets.c) ------------------------------------------------------------------------------------------- */
+
+struct set {
+	struct set *link; /* creation order */
+	struct meta_set m;
+	int64_t deadline_ns;  /* monotonic; COMMITTING */
+	uint64_t prepare_lsn; /* durable up to here: PREPARED */
+	bool busy;	      /* a call works on it; others wait */
+	int result;	      /* of a finished commit or seal that nobody has fetched */
+};
+struct sets {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct set *head;
+	uint64_t next_id;
+};
+/* Effect of SET_PUT / SET_DEL items. */
+struct set *set_alloc(void);
+void set_put_item(struct fs *fs, const struct meta_set *m, struct set **spare);
+void set_del_item(struct fs *fs, uint64_t id);
+void sets_release(struct fs *fs);
+/* Writer allowed into a recovery set's copies; false: nobody. */
+bool set_writer(struct fs *fs, uint64_t set_id, uint32_t *uid, bool *any);
+/* After replay: sets caught in COMMITTING are revoked. */
+int sets_recover(struct fs *fs) MUST_USE;
+
+/* ---- the file system ------------------------------------------------------------------------------------------------------ */
+
+struct fs {
+	struct io *io; /* borrowed */
+	struct fs_open_options opt;
+	struct meta *meta;
+	struct store *store;
+	struct log *log;
+	uint32_t block_size;
+	unsigned block_shift;
+	uint64_t space_unit; /* store bytes one dirty block may cost */
+	_Atomic int poisoned; /* -errno: nothing is accepted any more */
+	_Atomic bool closing;
+
+	pthread_rwlock_t gate;
+	uint64_t epoch; /* gate */
+	_Atomic uint64_t next_ino, next_vol;
+
+	struct vtab vtab;
+	struct rows *rows;
+	struct inodes inodes;
+	struct pins *pins;
+	struct bcache *bcache;
+	struct sets sets;
+	struct pending_queue pending;
+
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t cond;
+		struct meta_reader *v[8];
+		unsigned n, made;
+	} readers;
+
+	pthread_mutex_t writer_lock;
+	struct convert *convert; /* writer_lock */
+	uint64_t reap_vol, reap_ino; /* writer_lock: cursor */
+	pthread_t apply_thread, checkpoint_thread;
+	bool threads;
+	_Atomic bool kick;
+
+	_Atomic int64_t space_at_ns; /* statfs cache */
+	_Atomic uint64_t space_free, space_total;
+
+	struct { /* counters */
+		_Atomic uint64_t ops, reads, read_bytes, writes, write_bytes, retries, commits, applied_records, batches, converted_blocks,
+			dedup_hits, reclaim_steps, verify_errors, gate_ns_max, gate_ns_sum, commit_ns_max;
+	} stat;
+};
+
+struct meta_reader *reader_take(struct fs *fs);
+void reader_give(struct fs *fs, struct meta_reader *r);
+void fs_poison(struct fs *fs, int err, const char *what);
+static inline int fs_check_poison(struct fs *fs)
+{
+	return atomic_load_explicit(&fs->poisoned, memory_order_relaxed) ? -EROFS : 0;
+}
+static inline struct timespec ns_to_timespec(int64_t ns)
+{
+	return (struct timespec){ ns / 1000000000, ns % 1000000000 };
+}
+int random_bytes(void *buf, size_t n) MUST_USE;
+
+/* attr.c */
+#define ACL_ACCESS_NAME "system.posix_acl_access"
+#define ACL_DEFAULT_NAME "system.posix_acl_default"
+void attr_fill(struct fs *fs, struct vol *v, uint64_t ino, const struct meta_attr *a, struct fs_attr *out);
+/* Attributes of a node that may be .snapshots or a placeholder. */
+int node_attr(struct fs *fs, struct vol *v, uint64_t ino, struct fs_attr *out) MUST_USE;
+static inline bool ino_virtual(uint64_t ino)
+{
+	return ino < FS_INO_FIRST || (ino & PLACEHOLDER_BIT);
+}
+
+#endif
