@@ -110,8 +110,10 @@ unit-%: $(O)/tests/unit-%
 
 unit: $(addprefix unit-,$(UNITS)) $(EXTRA_UNITS)
 
+# Compiles nothing.
 check-source:
 	scripts/check-layers
+	scripts/format-doc | diff -u docs/format.md - || { echo 'docs/format.md: run scripts/format-doc > docs/format.md' >&2; exit 1; }
 
 check:
 	scripts/check

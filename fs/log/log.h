@@ -86,8 +86,9 @@ void log_abandon(struct log *log);
 int log_reserve(struct log *log, uint64_t bytes, uint32_t timeout_ms) MUST_USE;
 void log_unreserve(struct log *log, uint64_t bytes);
 
-/* Append one record made of n <= 8 pieces; returns its LSN.  *reserved is what the caller still holds of its reservation
- * and is lowered by the payload plus LOG_RECORD_OVERHEAD.  Works on a poisoned log too.  data_pos and next (each may be NULL): as in struct log_record.  Never blocks beyond a short mutex. */
+/* Append one record made of n <= 8 pieces, type not 0; returns its LSN.  *reserved is what the caller still holds of its
+ * reservation and is lowered by the payload plus LOG_RECORD_OVERHEAD.  data_pos and next (each may be NULL): as in struct
+ * log_record.  Works on a poisoned log too.  Never blocks beyond a short mutex. */
 uint64_t log_append(struct log *log, uint64_t *reserved, uint16_t type, uint16_t flags, const struct iovec *iov, int n,
 		    uint64_t *data_pos, uint64_t *next);
 

@@ -40,15 +40,20 @@ int block_get(struct db *db, uint64_t id, struct meta_block *out)
 int meta_block_find(struct meta *m, const uint8_t hash[HASH_BYTES], struct meta_block *out)
 {
 	CLEANUP_STMT sqlite3_stmt *s = db_stmt(m->db, ST_BLOCK_FIND);
+	struct meta_block b; /* hash may lie in *out */
 	int r;
 
 	if (!s)
 		return -EIO;
 	bind_u64(s, 1, get_le64(hash));
 	while ((r = db_step(m->db, s)) > 0) {
-		r = block_decode(s, out);
-		if (r < 0 || memcmp(out->hash, hash, HASH_BYTES) == 0)
+		r = block_decode(s, &b);
+		if (r < 0)
 			return r;
+		if (memcmp(b.hash, hash, HASH_BYTES) == 0) {
+			*out = b;
+			return 0;
+		}
 	}
 	return r < 0 ? r : -ENOENT;
 }

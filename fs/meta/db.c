@@ -9,6 +9,7 @@
  * meta_begin or loaded again after a rollback, so memory never runs ahead of the database.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@
 #define PAGE_BYTES 4096
 #define WAL_HEADER_BYTES 32
 #define WAL_FRAME_BYTES (PAGE_BYTES + 24)
+#define CHECKPOINT_TRIES 1000
 #define CACHE_MIN_BYTES (1u << 20)
 
 const struct stmt_def stmt_defs[ST_COUNT] = {
@@ -538,7 +540,14 @@ int meta_checkpoint(struct meta *m, uint64_t *wal_bytes)
 	int frames = 0, done = 0, rc, r = 0;
 
 	pthread_mutex_lock(&m->checkpoint_lock);
-	rc = sqlite3_wal_checkpoint_v2(m->checkpoint_db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+	/* SQLITE_BUSY: the head of the WAL index was read while the writer wrote it, a matter of nanoseconds.  Readers try again
+	 * inside SQLite, checkpoints do not. */
+	for (int tries = 0; tries < CHECKPOINT_TRIES; tries++) {
+		rc = sqlite3_wal_checkpoint_v2(m->checkpoint_db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+		if (rc != SQLITE_BUSY)
+			break;
+		sched_yield();
+	}
 	if (rc != SQLITE_OK)
 		r = sql_failed(m->checkpoint_db->h, rc, "checkpoint");
 	pthread_mutex_unlock(&m->checkpoint_lock);

@@ -394,9 +394,10 @@ static int dead_blocks(struct meta *m, uint64_t from, uint64_t *ids, unsigned ma
 
 /* Blocks that log records name must stay, and may be many: the round goes on where the last step ended instead of passing
  * them again.  A round that freed nothing, and in which nothing changed, means that there is nothing to do. */
+#define PASSED 2 /* only pinned blocks so far: something may lie behind them */
 static int step_block(struct meta *m, struct meta_reclaim *r)
 {
-	uint64_t ids[CHUNK];
+	uint64_t ids[CHUNK], freed = r->blocks_freed;
 	int n;
 
 	if (m->dead_round_skipped && !r->pinned) /* what was passed may go now */
@@ -425,7 +426,7 @@ static int step_block(struct meta *m, struct meta_reclaim *r)
 		r->blocks_freed++;
 	}
 	if (n > 0)
-		return 1;
+		return r->blocks_freed > freed ? 1 : PASSED;
 	m->dead_next = 0;
 	if (m->dead_round_idle && m->dead_round_changes == m->block_changes)
 		return 0;
@@ -439,7 +440,8 @@ int meta_reclaim_step(struct meta *m, struct meta_reclaim *r)
 {
 	static int (*const steps[])(struct meta *, struct meta_reclaim *) = {step_tail, step_dead, step_walk, step_block};
 	unsigned idle = 0;
-	int any = 0, n = tx_enter(m);
+	bool any = false, unsure = false;
+	int n = tx_enter(m);
 
 	r->gone_vol = r->heir_vol = r->tail_src = r->tail_line = 0;
 	r->rows_looked = r->rows_removed = r->blocks_freed = 0;
@@ -448,15 +450,19 @@ int meta_reclaim_step(struct meta *m, struct meta_reclaim *r)
 	if (m->copied)
 		return -EINVAL;
 	/* In turn, so that no kind waits for the end of another; an event ends the step, see the header. */
-	while (idle < ARRAY_SIZE(steps) && !r->gone_vol && !r->tail_src && (!any || r->rows_looked < r->budget)) {
-		n = steps[m->turn](m, r);
-		m->turn = (m->turn + 1) % ARRAY_SIZE(steps);
+	while (idle < ARRAY_SIZE(steps) && !r->gone_vol && !r->tail_src && (!r->rows_looked || r->rows_looked < r->budget)) {
+		unsigned turn = m->turn;
+
+		m->turn = (turn + 1) % ARRAY_SIZE(steps);
+		n = steps[turn](m, r);
 		if (n < 0)
 			return tx_leave(m, n);
 		idle = n ? 0 : idle + 1;
-		any |= n;
+		any |= n == 1;
+		if (steps[turn] == step_block)
+			unsure = n == PASSED;
 	}
-	return any;
+	return any || unsure;
 }
 
 /* ---- R8: reap ---- */

@@ -283,15 +283,21 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 {
 	struct fs *fs = b->fs;
 	struct pending *q;
+	uint64_t given_back = convert_finish(fs->convert, true), units = 0;
 
-	convert_finish(fs->convert, true);
 	for (unsigned i = 0; i < b->nfiles; i++) {
 		struct inode *n = inode_find(fs, b->files[i].vol, b->files[i].ino);
 
 		if (n)
-			content_applied(fs, n, b->files[i].epoch, b->upto);
+			units += content_applied(fs, n, b->files[i].epoch, b->upto);
 		inode_put(fs, n);
 	}
+	/* A block with older bytes in this batch and newer ones behind it held one unit, which the append has used: take another.
+	 * On a disk with nothing left the newer bytes wait in the log, as any do that cannot be converted yet. */
+	if (units >= given_back)
+		store_unreserve(fs->store, (units - given_back) * fs->space_unit);
+	else if (store_reserve(fs->store, (given_back - units) * fs->space_unit))
+		msg(LOG_WARNING, "disk is too full to convert what the log holds; free space on the store's file system");
 	for (unsigned i = 0; i < b->nborn; i++)
 		vtab_applied(&fs->vtab, b->born[i].id, b->born[i].parent, b->born[i].pin);
 	while ((q = head)) {
@@ -392,7 +398,7 @@ int apply_step(struct fs *fs)
 		meta_rollback(fs->meta);
 	}
 	if (r) {
-		convert_finish(fs->convert, false);
+		(void)convert_finish(fs->convert, false);
 		batch_return(fs, head);
 	} else {
 		batch_done(&b, head, next);

@@ -69,7 +69,6 @@ static void *apply_main(void *arg)
 	while (!atomic_load(&fs->closing) && !atomic_load(&fs->poisoned)) {
 		int r = step(fs, &apply);
 
-		sets_tick(fs);
 		if (r == -ENOSPC) {
 			if (!full)
 				msg(LOG_ERR, "no space on the store's file system: converting waits, the log keeps what was acknowledged");
@@ -98,6 +97,7 @@ static void *checkpoint_main(void *arg)
 		int r = now != seen ? meta_checkpoint(fs->meta, NULL) : 0;
 
 		seen = now;
+		sets_tick(fs); /* here, because it may wait for log room that the other thread makes */
 		if (r && r != -ENOSPC && r != -EBUSY)
 			msg(LOG_WARNING, "checkpoint: %s", strerror(-r));
 		nap(fs, CHECKPOINT_NS);

@@ -580,7 +580,7 @@ void content_collect_free(struct extent *v, unsigned n)
 	free(v);
 }
 
-void content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto)
+uint64_t content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto)
 {
 	struct extent *e, *next;
 	struct layer *l, **p;
@@ -610,7 +610,7 @@ void content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t up
 		free(l);
 	}
 	pthread_mutex_unlock(&i->lock);
-	store_unreserve(fs->store, back * fs->space_unit);
+	return back;
 }
 
 /* ---- pinned blocks: a small counting hash table ---- */

@@ -50,6 +50,7 @@ struct convert {
 	struct convert_leaf leaf[GROUP_JOBS];
 	unsigned nleaves;
 	int64_t slots; /* of the inode at hand: blocks gained */
+	uint64_t given_back; /* units of the space ledger, see convert_finish */
 	struct touched *touched; /* owned */
 	unsigned ntouched, cap_touched;
 	struct allocs *allocs; /* owned */
@@ -261,6 +262,9 @@ static int store_block(struct convert *c, struct job *j, uint64_t *id)
 
 	if (r)
 		return r;
+	/* The reservation has become bytes: held any longer it would claim the space twice. */
+	store_unreserve(c->fs->store, c->fs->space_unit);
+	c->given_back++;
 	memcpy(b.hash, j->hash, HASH_BYTES);
 	b.pack = loc.pack;
 	b.off = loc.off;
@@ -567,8 +571,9 @@ int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch,
 	return r;
 }
 
-void convert_finish(struct convert *c, bool committed)
+uint64_t convert_finish(struct convert *c, bool committed)
 {
+	uint64_t units = c->given_back;
 	struct row_key k;
 
 	for (unsigned i = 0; committed && i < c->ntouched; i++) {
@@ -578,4 +583,9 @@ void convert_finish(struct convert *c, bool committed)
 	for (unsigned i = 0; committed && i < c->nallocs; i++)
 		rows_add_alloc(c->fs, c->allocs[i].vol, c->allocs[i].ino, c->allocs[i].epoch, c->allocs[i].delta);
 	c->ntouched = c->nallocs = 0;
+	c->given_back = 0;
+	/* Rolled back: the bytes appended are garbage and the blocks will be appended again. */
+	if (!committed && units && store_reserve(c->fs->store, units * c->fs->space_unit))
+		msg(LOG_WARNING, "disk is too full to convert what the log holds; free space on the store's file system");
+	return units;
 }

@@ -299,8 +299,8 @@ void content_unprepare(struct fs *fs, struct content_prep *p);
 /* Copies of the extents of exactly this epoch with lsn <= upto, in offset order; *out malloc'ed, ids counted. */
 int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct extent **out, unsigned *n) MUST_USE;
 void content_collect_free(struct extent *v, unsigned n);
-/* Those extents are in the database: remove what is left of them, release their space. */
-void content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto);
+/* Those extents are in the database: remove what is left of them.  Returns the units they held in the space ledger. */
+uint64_t content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto);
 bool content_clean_range(struct inode *i, uint64_t off, uint64_t len); /* lock held: no extent touches it */
 
 /* Blocks that unapplied clone records name: reclaim leaves them alone. */
@@ -382,8 +382,10 @@ struct convert;
 int convert_new(struct fs *fs, struct convert **out) MUST_USE;
 void convert_free(struct convert *c);
 int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch, uint64_t upto) MUST_USE;
-/* Leaves changed since the last call, for cache invalidation after the commit; then forgotten. */
-void convert_finish(struct convert *c, bool committed);
+/* The transaction is over: tell the caches (committed), forget what was noted.  Returns the units of the space ledger that the
+ * appends since the last call gave back: each as soon as its bytes had taken the space (committed: the caller returns so much
+ * less; else they have been taken again). */
+uint64_t convert_finish(struct convert *c, bool committed);
 
 /* ---- reclaim (reclaim.c): one step each, writer_lock held; 1 something done ------------------------------------------- */
 

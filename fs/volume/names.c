@@ -696,7 +696,7 @@ static int rename_fn(struct op *op, void *p)
 			r = -EEXIST;
 	}
 	if (r || (s.have2 && s.e1.ino == s.e2.ino && s.e1.type == s.e2.type))
-		goto out; /* two names of one file: nothing to do, as rename(2) says */
+		goto out; /* two names of one file: nothing to do, as POSIX says of renaming */
 	inos[n++] = a->d1;
 	inos[n++] = a->d2;
 	if (s.e1.type != META_TYPE_VOLUME)

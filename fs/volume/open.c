@@ -325,9 +325,14 @@ static void free_memory(struct fs *fs)
 
 int fs_open(struct io *io, const struct fs_open_options *o, char *holder, size_t holder_size, struct fs **out)
 {
+	struct io_file *format;
 	struct fs *fs;
-	int r = io_lock(io, "lock", holder, holder_size);
+	int r = io_open(io, FORMAT_FILE, IO_RDONLY, &format); /* first: the lock file must not be left in a directory that is no store */
 
+	if (r)
+		return r;
+	io_close(format);
+	r = io_lock(io, "lock", holder, holder_size);
 	if (r)
 		return r;
 	fs = calloc(1, sizeof(*fs));
@@ -344,10 +349,10 @@ int fs_open(struct io *io, const struct fs_open_options *o, char *holder, size_t
 	r = vtab_init(&fs->vtab);
 	if (!r)
 		r = open_parts(fs);
-	if (!r)
-		r = sets_recover(fs);
 	if (!r && !o->manual)
 		r = background_start(fs);
+	if (!r)
+		r = sets_recover(fs); /* may need log room, so after the one who makes it */
 	if (r) {
 		fs_abandon(fs);
 		return r;

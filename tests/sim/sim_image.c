@@ -151,7 +151,7 @@ static void side_zero(struct image *im, enum image_side side, uint64_t off, uint
 
 static void side_truncate(struct image *im, enum image_side side, uint64_t size)
 {
-	if (size < im->size[side])
+	if (size <= im->size[side]) /* to the same size too: that gives back space kept behind the end */
 		side_zero(im, side, size, IMAGE_MAX_BYTES);
 	im->size[side] = size;
 }

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The calls on a committed set: Expose, RecoveryComplete, Abort, DeleteShareMapping. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/fsrvp/errmap.h"
+#include "agent/fsrvp/ops.h"
+#include "agent/fsrvp/record.h"
+#include "fs/base/msg.h"
+
+#define SEAL_MS_MAX 150000 /* clients give up a call after 180 s */
+
+static int store_record(struct agent *a, struct shadow_set *s, enum set_status status)
+{
+	uint8_t record[RECORD_BYTES_MAX];
+	size_t len;
+	int err = record_encode(s, status, record, &len);
+
+	return err ? err : backend_update(a->backend, &s->store, &s->id, record, len);
+}
+
+static void log_set(int level, const char *what, const struct shadow_set *s, int err)
+{
+	char id[GUID_TEXT_SIZE];
+
+	guid_format(&s->id, id);
+	if (err)
+		msg(level, "%s: set=%s shares=%u error=%s", what, id, s->nmappings, strerror(-err));
+	else
+		msg(level, "%s: set=%s shares=%u", what, id, s->nmappings);
+}
+
+/* Shares first, record after: a crash in between leaves shares without an exposed set, which the reconciler takes away. */
+static int expose_claimed(struct agent *a, struct shadow_set *s, int64_t end_ms)
+{
+	int err = agent_expose(a, s);
+
+	if (!err)
+		err = agent_is_cancelled(a, s) ? -ECANCELED : agent_now_ms() > end_ms ? -ETIMEDOUT : 0;
+	if (!err)
+		err = store_record(a, s, SET_EXPOSED);
+	if (err) {
+		int undo = agent_withdraw(a, s);
+
+		if (undo)
+			log_set(LOG_ERR, "cannot withdraw shares, will be tried again", s, undo);
+	}
+	return err;
+}
+
+/* [MS-FSRVP] 3.1.4.6 */
+uint32_t ops_expose(const struct ops_call *c, const struct guid *set, uint32_t timeout_ms)
+{
+	struct agent *a = c->agent;
+	int64_t end_ms = agent_now_ms() + timeout_ms;
+	struct shadow_set *s;
+	uint32_t result = ops_begin(c, FSRVP_EXPOSE, set, &s);
+	int err;
+
+	if (result)
+		return result;
+	err = expose_claimed(a, s, end_ms);
+	log_set(err ? LOG_ERR : LOG_INFO, err ? "expose failed" : "exposed", s, err);
+	pthread_mutex_lock(&a->lock);
+	if (!err) {
+		machine_exposed(&a->machine, s);
+		if (a->cfg->exposed_timeout_s)
+			s->expires_ms = agent_now_ms() + (int64_t)a->cfg->exposed_timeout_s * 1000;
+	}
+	return ops_end_locked(c, FSRVP_EXPOSE, s, errmap_result(err));
+}
+
+static int seal_claimed(struct agent *a, struct shadow_set *s)
+{
+	int64_t end_ms = agent_now_ms() + SEAL_MS_MAX;
+	uint8_t record[RECORD_BYTES_MAX];
+	size_t len;
+	int err = record_encode(s, SET_RECOVERED, record, &len);
+
+	if (err)
+		return err;
+	for (;;) {
+		err = backend_seal(a->backend, &s->store, &s->id, record, len, BACKEND_WAIT_MS_MAX);
+		if (err != -EINPROGRESS)
+			return err;
+		if (agent_is_cancelled(a, s))
+			return -ECANCELED;
+		if (agent_now_ms() >= end_ms)
+			return -ETIMEDOUT;
+	}
+}
+
+/* [MS-FSRVP] 3.1.4.7.  The file system seals; that the share says read-only too is for politeness to clients. */
+uint32_t ops_recovery_complete(const struct ops_call *c, const struct guid *set)
+{
+	struct agent *a = c->agent;
+	struct shadow_set *s;
+	uint32_t result = ops_begin(c, FSRVP_RECOVERY_COMPLETE, set, &s);
+	int err;
+
+	if (result)
+		return result;
+	err = seal_claimed(a, s);
+	if (!err && shadow_set_is_writable(s)) {
+		int restricted = agent_restrict(a, s);
+
+		if (restricted)
+			log_set(LOG_WARNING, "cannot make shares read-only, the file system is", s, restricted);
+	}
+	log_set(err ? LOG_ERR : LOG_INFO, err ? "sealing failed" : "sealed", s, err);
+	pthread_mutex_lock(&a->lock);
+	if (!err) {
+		if (machine_is_current(&a->machine, s))
+			agent_timer_locked(a, MACHINE_TIMER_STOP);
+		machine_recovered(&a->machine, s);
+	}
+	return ops_end_locked(c, FSRVP_RECOVERY_COMPLETE, s, errmap_result(err));
+}
+
+/* [MS-FSRVP] 3.1.4.8 */
+uint32_t ops_abort(const struct ops_call *c, const struct guid *set)
+{
+	struct agent *a = c->agent;
+	struct shadow_set *s;
+	uint32_t result;
+
+	if (guid_is_zero(set))
+		return FSRVP_E_INVALIDARG;
+	pthread_mutex_lock(&a->lock);
+	s = agent_wait_idle_locked(a, set);
+	result = machine_check_set(&a->machine, FSRVP_ABORT, s);
+	if (!result) {
+		bool current = machine_is_current(&a->machine, s);
+
+		machine_aborted(&a->machine, s);
+		if (current)
+			agent_timer_locked(a, MACHINE_TIMER_STOP);
+		agent_drop_locked(a, set, "aborted by its client");
+	}
+	pthread_mutex_unlock(&a->lock);
+	return result;
+}
+
+/* The snapshot of a volume, as the set in the file system knows it. */
+static int delete_copy(struct agent *a, struct shadow_set *s, uint64_t volume)
+{
+	struct backend_set *found = calloc(1, sizeof(*found));
+	int err = found ? backend_get(a->backend, &s->store, &s->id, found) : -ENOMEM;
+
+	for (unsigned i = 0; !err && i < found->nmembers; i++)
+		if (found->members[i].volume == volume && !found->keep) {
+			err = backend_delete_snapshot(a->backend, &s->store, found->members[i].snapshot);
+			if (err == -ENOENT)
+				err = 0;
+		}
+	free(found);
+	return err;
+}
+
+/* The share is withdrawn.  Forget the mapping; with its last one the copy goes, with its last copy the set.
+ * *gone: the set is no more in the file system, or it is held there and has no share left. */
+static int delete_mapping_claimed(struct agent *a, struct shadow_set *s, struct shadow_copy *copy,
+				  struct shadow_mapping *map, bool *gone)
+{
+	bool last_of_copy = copy->nmappings == 1;
+	uint64_t volume = copy->volume;
+	int err;
+
+	*gone = s->nmappings == 1;
+	if (*gone) {
+		err = backend_delete(a->backend, &s->store, &s->id);
+		if (err == 0 || err == -ENOENT)
+			return 0;
+		if (err != -EBUSY)
+			return err;
+		log_set(LOG_NOTICE, "set is held by the administrator and stays, without shares", s, 0);
+	}
+	/* From here on the set in memory is changed before the record; a failure is made good by the reconciler. */
+	pthread_mutex_lock(&a->lock);
+	if (last_of_copy)
+		shadow_set_remove_copy(s, copy);
+	else
+		shadow_set_remove_mapping(s, copy, map);
+	pthread_mutex_unlock(&a->lock);
+	err = store_record(a, s, s->status);
+	if (!err && last_of_copy)
+		err = delete_copy(a, s, volume);
+	return err;
+}
+
+/* [MS-FSRVP] 3.1.4.12 */
+uint32_t ops_delete_share_mapping(const struct ops_call *c, const struct fsrvp_mapping_req *r)
+{
+	const enum fsrvp_op op = FSRVP_DELETE_SHARE_MAPPING;
+	struct agent *a = c->agent;
+	CLEANUP_FREE char *share = NULL;
+	CLEANUP_FREE char *name = NULL;
+	struct shadow_mapping *map;
+	struct shadow_copy *copy;
+	struct shadow_set *s;
+	bool gone = false;
+	uint32_t result;
+	int err = share_parse_unc(r->share, NULL, &share);
+
+	if (err)
+		return errmap_result(err);
+	result = ops_begin(c, op, &r->set, &s);
+	if (result)
+		return result;
+	pthread_mutex_lock(&a->lock);
+	result = machine_check_mapping(&a->machine, op, s, &r->copy, share, &copy, &map);
+	if (result)
+		return ops_end_locked(c, op, s, result);
+	pthread_mutex_unlock(&a->lock);
+
+	name = shadow_share_name(copy, map);
+	err = name ? exposer_withdraw(a->exposer, (const char *const[]){ name }, 1) : -ENOMEM;
+	if (!err)
+		err = delete_mapping_claimed(a, s, copy, map, &gone);
+	if (err)
+		log_set(LOG_ERR, "cannot delete a share mapping", s, err);
+	else
+		msg(LOG_INFO, "share withdrawn: share=%s", name);
+
+	pthread_mutex_lock(&a->lock);
+	result = errmap_result(err);
+	if (err || !gone)
+		return ops_end_locked(c, op, s, result);
+	machine_aborted(&a->machine, s);
+	agent_unclaim_locked(a, s);
+	machine_remove(&a->machine, s);
+	pthread_mutex_unlock(&a->lock);
+	return result;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Reading and writing of the ini format, and the small lists it needs. */
+#include "agent/samba/conf.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "agent/rpc/utf16.h"
+
+static void section_release(struct conf_section *s)
+{
+	for (size_t i = 0; i < s->nparams; i++) {
+		free(s->params[i].key);
+		free(s->params[i].value);
+	}
+	free(s->params);
+	free(s->name);
+}
+
+void conf_release(struct conf *c)
+{
+	for (size_t i = 0; i < c->nsections; i++)
+		section_release(&c->sections[i]);
+	free(c->sections);
+	memset(c, 0, sizeof(*c));
+}
+
+struct conf_section *conf_find(const struct conf *c, const char *name)
+{
+	for (size_t i = 0; i < c->nsections; i++)
+		if (utf8_casecmp(c->sections[i].name, name) == 0)
+			return &c->sections[i];
+	return NULL;
+}
+
+static struct conf_param *find_param(const struct conf_section *s, const char *key)
+{
+	for (size_t i = 0; i < s->nparams; i++)
+		if (strcasecmp(s->params[i].key, key) == 0)
+			return &s->params[i];
+	return NULL;
+}
+
+const char *conf_get(const struct conf_section *s, const char *key)
+{
+	const struct conf_param *p = find_param(s, key);
+
+	return p ? p->value : NULL;
+}
+
+int conf_add(struct conf *c, const char *name, struct conf_section **out)
+{
+	struct conf_section *sections;
+	char *copy;
+
+	if (c->nsections >= CONF_SECTIONS_MAX)
+		return -EFBIG;
+	copy = strdup(name);
+	sections = copy ? realloc(c->sections, (c->nsections + 1) * sizeof(*sections)) : NULL;
+	if (!sections) {
+		free(copy);
+		return -ENOMEM;
+	}
+	c->sections = sections;
+	sections[c->nsections] = (struct conf_section){ .name = copy };
+	*out = &sections[c->nsections++];
+	return 0;
+}
+
+int conf_set(struct conf_section *s, const char *key, const char *value)
+{
+	struct conf_param *p = find_param(s, key), *params;
+	CLEANUP_FREE char *key_copy = p ? NULL : strdup(key);
+	CLEANUP_FREE char *value_copy = strdup(value);
+
+	if (!value_copy || (!p && !key_copy))
+		return -ENOMEM;
+	if (!p) {
+		params = realloc(s->params, (s->nparams + 1) * sizeof(*params));
+		if (!params)
+			return -ENOMEM;
+		s->params = params;
+		p = &params[s->nparams++];
+		*p = (struct conf_param){ .key = steal_ptr(&key_copy) };
+	}
+	free(p->value);
+	p->value = steal_ptr(&value_copy);
+	return 0;
+}
+
+void conf_remove(struct conf *c, struct conf_section *s)
+{
+	size_t at = (size_t)(s - c->sections);
+
+	section_release(s);
+	memmove(s, s + 1, (c->nsections - at - 1) * sizeof(*s));
+	c->nsections--;
+}
+
+static char *trim(char *s)
+{
+	char *end;
+
+	while (isspace((unsigned char)*s))
+		s++;
+	end = s + strlen(s);
+	while (end > s && isspace((unsigned char)end[-1]))
+		*--end = '\0';
+	return s;
+}
+
+static int parse_line(struct conf *c, char *line)
+{
+	struct conf_section *section;
+	char *equals;
+
+	line = trim(line);
+	if (*line == '[') {
+		char *end = strrchr(line, ']');
+
+		if (!end)
+			return 0;
+		*end = '\0';
+		return conf_add(c, trim(line + 1), &section);
+	}
+	equals = strchr(line, '=');
+	if (!equals || *line == '#' || *line == ';' || c->nsections == 0)
+		return 0;
+	*equals = '\0';
+	return conf_set(&c->sections[c->nsections - 1], trim(line), trim(equals + 1));
+}
+
+int conf_parse(const char *text, struct conf *out)
+{
+	CLEANUP_FREE char *copy = strdup(text);
+	char *line, *rest = copy;
+	int err = copy ? 0 : -ENOMEM;
+
+	memset(out, 0, sizeof(*out));
+	while (!err && (line = strsep(&rest, "\n")))
+		err = parse_line(out, line);
+	if (err)
+		conf_release(out);
+	return err;
+}
+
+bool conf_value_ok(const char *value)
+{
+	size_t len = strlen(value);
+
+	if (strpbrk(value, "\r\n"))
+		return false;
+	return len == 0 || (!isspace((unsigned char)value[0]) && !isspace((unsigned char)value[len - 1]) && value[len - 1] != '\\');
+}
+
+static bool name_ok(const char *name)
+{
+	return *name && conf_value_ok(name) && !strchr(name, ']') && !strchr(name, '[');
+}
+
+int conf_format(const struct conf *c, char **out)
+{
+	char *text = NULL;
+	size_t size = 0;
+	bool ok = true;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->nsections; i++) {
+		const struct conf_section *s = &c->sections[i];
+
+		ok = ok && name_ok(s->name);
+		fprintf(f, "%s[%s]\n", i ? "\n" : "", s->name);
+		for (size_t j = 0; j < s->nparams; j++) {
+			ok = ok && conf_value_ok(s->params[j].key) && conf_value_ok(s->params[j].value);
+			fprintf(f, "\t%s = %s\n", s->params[j].key, s->params[j].value);
+		}
+	}
+	if (fclose(f) != 0 || !ok) {
+		free(text);
+		return ok ? -ENOMEM : -EINVAL;
+	}
+	*out = text;
+	return 0;
+}

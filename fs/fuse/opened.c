@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "fs/fuse/opened.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "fs/base/msg.h"
+
+#define SHARDS 64
+#define BUCKETS 256
+
+struct opened {
+	struct opened *next;
+	fuse_ino_t ino;
+	uint64_t vol;
+	uint32_t cached, direct, writable; /* open handles */
+	uint64_t lsn;			   /* of the last change, or what was last when it was opened */
+};
+struct opened_shard {
+	pthread_mutex_t lock; /* protects the rest */
+	struct opened *bucket[BUCKETS];
+};
+
+static struct opened_shard *shard_of(struct mnt *m, fuse_ino_t ino, struct opened ***bucket)
+{
+	uint64_t h = ino * 0x9e3779b97f4a7c15ull;
+	struct opened_shard *s = &m->opened[h >> 58];
+
+	*bucket = &s->bucket[(h >> 40) % BUCKETS];
+	return s;
+}
+
+static struct opened **find_locked(struct opened **p, fuse_ino_t ino)
+{
+	while (*p && (*p)->ino != ino)
+		p = &(*p)->next;
+	return p;
+}
+
+int opened_init(struct mnt *m)
+{
+	m->opened = calloc(SHARDS, sizeof(*m->opened));
+	if (!m->opened)
+		return -ENOMEM;
+	for (int i = 0; i < SHARDS; i++)
+		pthread_mutex_init(&m->opened[i].lock, NULL);
+	return 0;
+}
+
+void opened_release(struct mnt *m)
+{
+	for (int i = 0; m->opened && i < SHARDS; i++) {
+		for (int b = 0; b < BUCKETS; b++)
+			for (struct opened *o = m->opened[i].bucket[b], *next; o; o = next) {
+				next = o->next;
+				free(o);
+			}
+		pthread_mutex_destroy(&m->opened[i].lock);
+	}
+	free(m->opened);
+}
+
+static bool wants_direct(struct mnt *m, uint64_t size, int flags)
+{
+	bool write = (flags & O_ACCMODE) != O_RDONLY;
+
+	if (m->opt->direct_bytes == UINT64_MAX || !wire_direct_mmap(&m->wire))
+		return false;
+	if (flags & O_DIRECT)
+		return true;
+	return write && (size >= m->opt->direct_bytes || (flags & O_DSYNC));
+}
+
+int opened_get(struct mnt *m, fuse_ino_t ino, struct fs_node node, uint64_t size, int flags, uint64_t *fh)
+{
+	struct opened **b, *o;
+	struct opened_shard *s = shard_of(m, ino, &b);
+	bool write = (flags & O_ACCMODE) != O_RDONLY;
+	int err = -ENOMEM;
+
+	pthread_mutex_lock(&s->lock);
+	b = find_locked(b, ino);
+	o = *b;
+	if (!o) {
+		o = calloc(1, sizeof(*o));
+		if (!o)
+			goto out;
+		o->ino = ino;
+		o->vol = node.vol;
+		o->lsn = atomic_load(&m->last_lsn);
+		*b = o;
+	}
+	*fh = write ? OPENED_WRITABLE : 0;
+	o->writable += write;
+	if (o->direct || (!o->cached && wants_direct(m, size, flags))) {
+		o->direct++;
+		*fh |= OPENED_DIRECT;
+	} else {
+		o->cached++;
+	}
+	err = 0;
+out:
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+void opened_put(struct mnt *m, fuse_ino_t ino, uint64_t fh)
+{
+	struct opened **b, *o;
+	struct opened_shard *s = shard_of(m, ino, &b);
+
+	pthread_mutex_lock(&s->lock);
+	b = find_locked(b, ino);
+	o = *b;
+	if (o) {
+		if (fh & OPENED_DIRECT)
+			o->direct--;
+		else
+			o->cached--;
+		if (fh & OPENED_WRITABLE)
+			o->writable--;
+		if (!o->direct && !o->cached) {
+			*b = o->next;
+			free(o);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn)
+{
+	struct opened **b;
+	struct opened_shard *s = shard_of(m, ino, &b);
+
+	pthread_mutex_lock(&s->lock);
+	b = find_locked(b, ino);
+	if (*b && (*b)->lsn < lsn)
+		(*b)->lsn = lsn;
+	pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t opened_lsn(struct mnt *m, fuse_ino_t ino)
+{
+	struct opened **b;
+	struct opened_shard *s = shard_of(m, ino, &b);
+	uint64_t lsn;
+
+	pthread_mutex_lock(&s->lock);
+	b = find_locked(b, ino);
+	lsn = *b ? (*b)->lsn : atomic_load(&m->last_lsn);
+	pthread_mutex_unlock(&s->lock);
+	return lsn;
+}
+
+/* Notify outside the lock: writing dirty pages back comes in as WRITE, which takes it. */
+static void invalidate(struct mnt *m, uint64_t vol, bool all)
+{
+	for (int i = 0; i < SHARDS; i++) {
+		struct opened_shard *s = &m->opened[i];
+		fuse_ino_t *inos = NULL;
+		size_t n = 0, room = 0;
+		bool lost = false;
+
+		pthread_mutex_lock(&s->lock);
+		for (int b = 0; b < BUCKETS; b++)
+			for (struct opened *o = s->bucket[b]; o; o = o->next) {
+				if (o->vol != vol || !(all || o->writable))
+					continue;
+				if (n == room) {
+					size_t more = room ? room * 2 : 64;
+					fuse_ino_t *p = realloc(inos, more * sizeof(*p));
+
+					if (!p) {
+						lost = true;
+						continue;
+					}
+					inos = p;
+					room = more;
+				}
+				inos[n++] = o->ino;
+			}
+		pthread_mutex_unlock(&s->lock);
+		for (size_t k = 0; k < n; k++)
+			(void)fuse_lowlevel_notify_inval_inode(m->se, inos[k], 0, 0); /* -ENOENT: forgotten meanwhile */
+		free(inos);
+		if (lost)
+			msg(LOG_ERR, "no memory to push out cached pages: volume=%llu", (unsigned long long)vol);
+	}
+}
+
+void opened_push_out(void *arg, uint64_t vol)
+{
+	struct mnt *m = arg;
+
+	if (m->se && atomic_load(&m->running))
+		invalidate(m, vol, false);
+}
+
+void opened_drop(struct mnt *m, uint64_t vol)
+{
+	invalidate(m, vol, true);
+}

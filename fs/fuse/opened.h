@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Which inodes are open, and how.
+ *
+ * Direct I/O or the page cache is a property of the inode while it is open, never of one handle: a cached handle beside
+ * direct writers would bring the kernel's exclusive lock back and, on kernels before 6.6, stale pages.  The first open
+ * decides; later ones follow until all are closed.  Direct are: large files opened for writing (VM images), and files opened
+ * with O_DIRECT, O_SYNC or O_DSYNC (databases, Samba's write-through), because then the kernel sends one durable WRITE
+ * instead of WRITE and FSYNC.
+ *
+ * A file handle (fi->fh) is two bits, so that it means the same to a daemon that takes a mount over.
+ */
+#ifndef FS_FUSE_OPENED_H
+#define FS_FUSE_OPENED_H
+
+#include "fs/fuse/mnt.h"
+
+enum opened_fh { OPENED_DIRECT = 1 << 0, OPENED_WRITABLE = 1 << 1 };
+
+int opened_init(struct mnt *m) MUST_USE;
+void opened_release(struct mnt *m);
+/* Count an open with these flags of open(2); size: the file's.  *fh gets the handle.  -ENOMEM. */
+int opened_get(struct mnt *m, fuse_ino_t ino, struct fs_node node, uint64_t size, int flags, uint64_t *fh) MUST_USE;
+void opened_put(struct mnt *m, fuse_ino_t ino, uint64_t fh);
+/* The inode changed at lsn; nothing is kept when it is not open. */
+void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn);
+/* Position to wait for to make everything written to the open inode durable. */
+uint64_t opened_lsn(struct mnt *m, fuse_ino_t ino);
+/* fs_open_options.push_out: write back and drop the kernel's pages of every inode of the volume open for writing. */
+void opened_push_out(void *arg, uint64_t vol);
+/* The volume is gone: drop pages of everything open in it, so that readers learn it too. */
+void opened_drop(struct mnt *m, uint64_t vol);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The socket behind the pipe, in a directory of our own. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/child.h"
+#include "agent/np/pipe.h"
+#include "tests/agent/suites.h"
+
+static char top[64], nc[96], np[128], path[192];
+static struct pipe_socket pipe_;
+
+static void setup(void)
+{
+	strcpy(top, "/tmp/kagefs-pipe.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	snprintf(nc, sizeof(nc), "%s/nc", top);
+	snprintf(np, sizeof(np), "%s/np", nc);
+	snprintf(path, sizeof(path), "%s/fssagentrpc", np);
+}
+
+static void teardown(void)
+{
+	const char *argv[] = { "rm", "-rf", "--", top, NULL };
+
+	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);
+}
+
+static int connect_to(const char *name)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", name);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* A connection made through the name arrives at our descriptor. */
+static void assert_serving(void)
+{
+	int client = connect_to(path), server;
+
+	ck_assert_int_ge(client, 0);
+	server = accept(pipe_.listen_fd, NULL, NULL);
+	ck_assert_int_ge(server, 0);
+	close(server);
+	close(client);
+}
+
+/* What samba-dcerpcd does. */
+static int rebind(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	unlink(path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	ck_assert_int_eq(listen(fd, 5), 0);
+	return fd;
+}
+
+START_TEST(test_pipe_modes_and_end)
+{
+	struct stat st;
+
+	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), 0);
+	ck_assert_int_eq(stat(nc, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0755);
+	ck_assert_int_eq(stat(np, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0700);
+	assert_serving();
+	pipe_socket_close(&pipe_);
+	ck_assert_int_eq(connect_to(path), -ENOENT);
+	pipe_socket_close(&pipe_); /* may run twice */
+}
+END_TEST
+
+START_TEST(test_pipe_taken_back)
+{
+	struct pollfd pfd;
+
+	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), 0);
+	ck_assert_int_eq(pipe_socket_check(&pipe_), 0);
+	for (unsigned i = 1; i <= 5; i++) {
+		int fd = rebind();
+
+		pfd = (struct pollfd){ .fd = pipe_.watch_fd, .events = POLLIN };
+		ck_assert_int_eq(poll(&pfd, 1, 1000), 1);
+		ck_assert_int_eq(pipe_socket_check(&pipe_), 0);
+		ck_assert_uint_eq(pipe_.takebacks, i);
+		assert_serving();
+		close(fd);
+	}
+	/* our own renaming is no reason for another round */
+	ck_assert_int_eq(pipe_socket_check(&pipe_), 0);
+	ck_assert_uint_eq(pipe_.takebacks, 5);
+	unlink(path);
+	ck_assert_int_eq(pipe_socket_check(&pipe_), 0);
+	assert_serving();
+	pipe_socket_close(&pipe_);
+}
+END_TEST
+
+START_TEST(test_pipe_directory_replaced)
+{
+	const char *argv[] = { "rm", "-rf", "--", np, NULL };
+
+	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), 0);
+	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);
+	ck_assert_int_eq(pipe_socket_check(&pipe_), 0);
+	assert_serving();
+	pipe_socket_close(&pipe_);
+}
+END_TEST
+
+START_TEST(test_pipe_keeps_what_is_not_ours)
+{
+	int fd;
+
+	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), 0);
+	fd = rebind();
+	pipe_socket_close(&pipe_);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(test_pipe_second_agent)
+{
+	struct pipe_socket second;
+
+	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), 0);
+	ck_assert_int_eq(pipe_socket_open(&second, nc, "fssagentrpc"), -EBUSY);
+	assert_serving();
+	pipe_socket_close(&pipe_);
+	ck_assert_int_eq(pipe_socket_open(&second, nc, "fssagentrpc"), 0);
+	pipe_socket_close(&second);
+}
+END_TEST
+
+START_TEST(test_pipe_wrong_modes)
+{
+	ck_assert_int_eq(mkdir(nc, 0755), 0);
+	ck_assert_int_eq(mkdir(np, 0755), 0);
+	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), -EPERM);
+	ck_assert_int_eq(chmod(np, 0700), 0);
+	ck_assert_int_eq(chmod(nc, 0777), 0);
+	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), -EPERM);
+	ck_assert_int_eq(chmod(nc, 0755), 0);
+	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), 0);
+	pipe_socket_close(&pipe_);
+}
+END_TEST
+
+START_TEST(test_pipe_long_path)
+{
+	char dir[160];
+
+	snprintf(dir, sizeof(dir), "%s/%0*d", top, 100, 0);
+	ck_assert_int_eq(pipe_socket_open(&pipe_, dir, "fssagentrpc"), -ENAMETOOLONG);
+}
+END_TEST
+
+START_TEST(test_child_run)
+{
+	const char *echo[] = { "echo", "a  b; $HOME", NULL }, *fails[] = { "false", NULL }, *none[] = { "no-such-program-here", NULL };
+	const char *slow[] = { "sleep", "30", NULL };
+	char *out = NULL;
+
+	ck_assert_int_eq(child_run(echo, 5000, &out), 0);
+	ck_assert_str_eq(out, "a  b; $HOME\n"); /* no shell looks at it */
+	free(out);
+	ck_assert_int_eq(child_run(fails, 5000, NULL), 1);
+	ck_assert_int_eq(child_run(none, 5000, NULL), -ENOENT);
+	ck_assert_int_eq(child_run(slow, 100, NULL), -ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(test_child_ask)
+{
+	const char *cat[] = { "cat", NULL };
+	struct child c;
+	char answer[16];
+
+	ck_assert_int_eq(child_start(&c, cat), 0);
+	ck_assert_int_eq(child_ask(&c, "YR abc", answer, sizeof(answer), 5000), 0);
+	ck_assert_str_eq(answer, "YR abc");
+	ck_assert_int_eq(child_ask(&c, "much longer than the answer may be", answer, sizeof(answer), 5000), -EMSGSIZE);
+	child_stop(&c);
+	child_stop(&c);
+	ck_assert_int_eq(child_ask(&c, "x", answer, sizeof(answer), 100), -EPIPE);
+}
+END_TEST
+
+Suite *make_pipe_suite(void)
+{
+	Suite *s = suite_create("pipe");
+	TCase *t = tcase_create("pipe");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_pipe_modes_and_end);
+	tcase_add_test(t, test_pipe_taken_back);
+	tcase_add_test(t, test_pipe_directory_replaced);
+	tcase_add_test(t, test_pipe_keeps_what_is_not_ours);
+	tcase_add_test(t, test_pipe_second_agent);
+	tcase_add_test(t, test_pipe_wrong_modes);
+	tcase_add_test(t, test_pipe_long_path);
+	tcase_add_test(t, test_child_run);
+	tcase_add_test(t, test_child_ask);
+	suite_add_tcase(s, t);
+	return s;
+}
