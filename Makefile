@@ -76,8 +76,8 @@ $(O)/kagefs: $(ENGINE) $(call obj,$(SRC_fuse) $(SRC_cli))
 	@echo "  LD $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $$(pkg-config --libs $(PKGS_FS) $(PKGS_FUSE))
 
-# agent/Makefile.inc adds what the agent and the requester link with.
--include agent/Makefile.inc
+# These add what the agent and the requester link with.
+-include agent/Makefile.inc agent/vss/Makefile.inc
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # tests/unit/<layer>/*.c make one runner, $(O)/tests/unit-<layer>; it links the layer and those below it.
