@@ -75,10 +75,11 @@ int share_find(struct agent *a, const char *unc, struct share_place *out)
 		if (!out->share || (force_user && !out->force_user))
 			err = -ENOMEM;
 	}
-	if (!err)
+	if (!err) {
 		err = backend_locate(a->backend, conf_get(s, "path"), &out->place);
-	if (err == -ENOENT && s) /* the share is there, its directory is not */
-		err = -EOPNOTSUPP;
+		if (err == -ENOENT) /* the share is there, its directory is not */
+			err = -EOPNOTSUPP;
+	}
 	/* '%' would be expanded by Samba in the path of the exposed share. */
 	if (!err && (out->place.snapshot || strchr(out->place.root, '%') || strchr(out->place.rel, '%')))
 		err = -EOPNOTSUPP;

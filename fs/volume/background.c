@@ -2,14 +2,16 @@
 /*
  * What goes on by itself.  One thread applies and, when there is nothing to apply, reclaims; one checkpoints the database.
  *
- * Apply is lazy while the log is roomy, because a range written many times is then converted once, and eager when a quarter
- * of the log, or much memory, is taken.
+ * Apply is lazy while the log is roomy and somebody is writing, because a range written many times is then converted once and
+ * the writers have the machine for themselves; it starts when they pause, when a quarter of the log or much memory is taken,
+ * or when a record has become old.
  */
 #include "fs/volume/background.h"
 
 #include "fs/volume/sets.h"
 
-#define APPLY_AGE_NS 2000000000ll
+#define APPLY_PAUSE_NS 1000000000ll /* without a change: the writers pause */
+#define APPLY_AGE_NS 60000000000ll
 #define APPLY_PENDING_BYTES (32ull << 20)
 #define APPLY_EXTENTS 500000ull
 #define IDLE_NS 100000000ll
@@ -20,10 +22,12 @@ static bool apply_due(struct fs *fs)
 {
 	struct log_stats st;
 	struct pending *q = fs->pending.head; /* pending.lock held by the caller */
+	int64_t now = clock_monotonic_ns();
 
 	if (!q)
 		return false;
-	if (atomic_load(&fs->kick) || clock_monotonic_ns() - q->at_ns > APPLY_AGE_NS || fs->pending.bytes > APPLY_PENDING_BYTES ||
+	if (atomic_load(&fs->kick) || now - fs->pending.last_ns > APPLY_PAUSE_NS || now - q->at_ns > APPLY_AGE_NS ||
+	    fs->pending.bytes > APPLY_PENDING_BYTES ||
 	    atomic_load(&fs->inodes.extents) > APPLY_EXTENTS)
 		return true;
 	log_get_stats(fs->log, &st);

@@ -453,6 +453,7 @@ static void enqueue_locked(struct pending_queue *p, struct pending *q)
 	*p->tail = q;
 	p->tail = &q->link;
 	p->count++;
+	p->last_ns = q->at_ns;
 	p->bytes += sizeof(*q) + q->len;
 }
 

@@ -371,6 +371,7 @@ struct pending_queue {
 	pthread_cond_t cond; /* something to do, or applied_lsn moved */
 	struct pending *head, **tail;
 	uint64_t count, bytes;
+	int64_t last_ns; /* monotonic; when the newest was queued */
 	_Atomic uint64_t applied; /* LSN: everything before is in the database, durably */
 };
 int apply_step(struct fs *fs) MUST_USE; /* writer_lock held; 1 something was applied, 0 nothing to do */

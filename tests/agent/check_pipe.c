@@ -14,7 +14,7 @@
 #include "agent/np/pipe.h"
 #include "tests/agent/suites.h"
 
-static char top[64], nc[96], np[128], path[192];
+static char top[32], nc[40], np[48], path[80];
 static struct pipe_socket pipe_;
 
 static void setup(void)
@@ -38,7 +38,8 @@ static int connect_to(const char *name)
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", name);
+	ck_assert_uint_lt(strlen(name), sizeof(sun.sun_path));
+	strcpy(sun.sun_path, name);
 	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
 		int err = -errno;
 
@@ -66,7 +67,7 @@ static int rebind(void)
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	strcpy(sun.sun_path, path);
 	unlink(path);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	ck_assert_int_eq(listen(fd, 5), 0);
@@ -168,7 +169,7 @@ END_TEST
 
 START_TEST(test_pipe_long_path)
 {
-	char dir[160];
+	char dir[256];
 
 	snprintf(dir, sizeof(dir), "%s/%0*d", top, 100, 0);
 	ck_assert_int_eq(pipe_socket_open(&pipe_, dir, "fssagentrpc"), -ENAMETOOLONG);
