@@ -228,22 +228,14 @@ static int apply_config(struct options *o, const struct conf *c)
 
 static int read_config(struct options *o, const char *path)
 {
-	CLEANUP_FREE char *text = NULL;
-	struct conf c = { 0, NULL };
-	FILE *f = fopen(path, "re");
-	size_t cap = 0;
-	int err;
+	struct conf c;
+	int err = conf_load(path, &c);
 
-	if (!f) {
-		fprintf(stderr, "kagefs-fsrvpd: %s: %m\n", path);
+	if (err) {
+		fprintf(stderr, "kagefs-fsrvpd: %s: %s\n", path, strerror(-err));
 		return -EINVAL;
 	}
-	if (getdelim(&text, &cap, '\0', f) < 0)
-		free(steal_ptr(&text)); /* empty */
-	fclose(f);
-	err = conf_parse(text ? text : "", &c);
-	if (!err)
-		err = apply_config(o, &c);
+	err = apply_config(o, &c);
 	conf_release(&c);
 	return err;
 }

@@ -37,14 +37,14 @@ struct writer {
 
 static uint8_t *room(struct writer *w, size_t n)
 {
-	uint8_t *at = w->data + w->len;
+	size_t at = w->len;
 
-	if (w->full || n > RECORD_BYTES_MAX - w->len) {
+	if (w->full || at + n > RECORD_BYTES_MAX) {
 		w->full = true;
 		return NULL;
 	}
-	w->len += n;
-	return at;
+	w->len = at + n;
+	return w->data + at;
 }
 
 static void put16(struct writer *w, uint16_t v)

@@ -146,6 +146,24 @@ int conf_parse(const char *text, struct conf *out)
 	return err;
 }
 
+int conf_load(const char *path, struct conf *out)
+{
+	CLEANUP_FREE char *text = NULL;
+	FILE *f = fopen(path, "re");
+	size_t cap = 0;
+	int err = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (!f)
+		return -errno;
+	if (getdelim(&text, &cap, '\0', f) < 0) { /* then text is not terminated */
+		err = ferror(f) ? -EIO : 0;
+		free(steal_ptr(&text));
+	}
+	fclose(f);
+	return err ? err : conf_parse(text ? text : "", out);
+}
+
 bool conf_value_ok(const char *value)
 {
 	size_t len = strlen(value);

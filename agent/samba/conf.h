@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* smb.conf as testparm and `net conf list` print it and as we write it: sections of "key = value" lines.  Pure. */
+/* smb.conf as testparm and `net conf list` print it and as we write it: sections of "key = value" lines.
+ * Pure, but for conf_load. */
 #ifndef AGENT_SAMBA_CONF_H
 #define AGENT_SAMBA_CONF_H
 
@@ -27,6 +28,8 @@ struct conf {
 
 /* Comments, blank lines and lines without "=" are skipped; parameters before the first section too.  -ENOMEM, -EFBIG. */
 int conf_parse(const char *text, struct conf *out) MUST_USE;
+/* The same with a file's contents; beside those the errors of open(2). */
+int conf_load(const char *path, struct conf *out) MUST_USE;
 void conf_release(struct conf *c);
 /* Section names are compared as Samba does, without regard to case.  NULL: none. */
 struct conf_section *conf_find(const struct conf *c, const char *name);

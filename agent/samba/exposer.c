@@ -96,20 +96,10 @@ static int write_file(const char *path, const char *head, const char *text, cons
 
 static int read_include(struct exposer *e, struct conf *out)
 {
-	CLEANUP_FREE char *text = NULL;
-	FILE *f = fopen(e->include_file, "re");
-	size_t cap = 0;
-	int err;
+	int err = conf_load(e->include_file, out);
 
-	if (!f && errno == ENOENT)
-		return conf_parse("", out);
-	if (!f)
-		return -errno;
-	if (getdelim(&text, &cap, '\0', f) < 0 && ferror(f))
-		err = -EIO;
-	else
-		err = conf_parse(text ? text : "", out);
-	fclose(f);
+	if (err == -ENOENT)
+		return 0;
 	if (!err && conf_find(out, "global"))
 		conf_remove(out, conf_find(out, "global")); /* FILE_TAIL */
 	return err;

@@ -70,6 +70,7 @@ static int clear_dead_mount(const struct mnt_options *o)
 static int check_places(struct mnt_options *o, const char *store, const char *dir)
 {
 	struct mount_entry e;
+	struct statfs sfs;
 	struct stat st;
 	size_t n;
 
@@ -79,17 +80,15 @@ static int check_places(struct mnt_options *o, const char *store, const char *di
 	o->dir = mount_abspath(dir);
 	if (!o->dir)
 		return cli_fail_errno(MOUNT_FAILED, verb, dir, errno, errno == ENOENT ? "make the mount point with mkdir" : NULL);
-	if (stat(o->dir, &st)) {
-		int err = errno;
+	/* Attributes of a dead mount's root may still be cached; statfs always asks. */
+	if (statfs(o->dir, &sfs) && errno == ENOTCONN) {
+		int code = clear_dead_mount(o);
 
-		if (err != ENOTCONN)
-			return cli_fail_errno(MOUNT_FAILED, verb, o->dir, err, NULL);
-		err = clear_dead_mount(o);
-		if (err)
-			return err;
-		if (stat(o->dir, &st))
-			return cli_fail_errno(MOUNT_FAILED, verb, o->dir, errno, NULL);
+		if (code)
+			return code;
 	}
+	if (stat(o->dir, &st))
+		return cli_fail_errno(MOUNT_FAILED, verb, o->dir, errno, NULL);
 	if (!S_ISDIR(st.st_mode))
 		return refuse(o->dir, "is not a directory", "name a directory to mount on");
 	n = strlen(o->dir);

@@ -3,7 +3,7 @@
 #include "fs/fuse/mnt.h"
 
 #include <stdlib.h>
-#include <sys/sysmacros.h>
+#include <sys/stat.h>
 
 #include "fs/fuse/opened.h"
 #include "fs/fuse/roots.h"
@@ -66,8 +66,11 @@ void mnt_stat(struct mnt *m, const struct fs_attr *a, struct stat *st)
 
 double mnt_attr_timeout(const struct fs_attr *a)
 {
-	/* Snapshots come and go by ioctl, from any process. */
-	return a->node.ino == FS_INO_SNAPSHOTS ? 0 : MNT_TIMEOUT_S;
+	if (a->node.ino == FS_INO_SNAPSHOTS) /* snapshots come and go by ioctl, from any process */
+		return 0;
+	if (!S_ISDIR(a->mode) && (a->mode & (S_ISUID | S_ISGID))) /* a WRITE may take them away; the kernel does not ask then */
+		return 0;
+	return MNT_TIMEOUT_S;
 }
 
 static void raise_to(_Atomic uint64_t *p, uint64_t v)

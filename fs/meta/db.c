@@ -20,7 +20,8 @@
 #define PAGE_BYTES 4096
 #define WAL_HEADER_BYTES 32
 #define WAL_FRAME_BYTES (PAGE_BYTES + 24)
-#define CHECKPOINT_TRIES 1000
+#define BUSY_YIELDS 1000
+#define BUSY_SLEEPS 10000 /* ms: then something is wrong */
 #define CACHE_MIN_BYTES (1u << 20)
 
 const struct stmt_def stmt_defs[ST_COUNT] = {
@@ -114,6 +115,17 @@ static int run_pragmas(sqlite3 *h, enum db_role role, uint64_t cache_bytes)
 	return one_text(h, text, text, sizeof(text));
 }
 
+/* Nobody waits for a lock by design.  But a reader or checkpoint that reads the head of the WAL index while the writer writes
+ * it takes the write lock for a moment to look again, and that moment may be the writer's BEGIN. */
+static int on_busy(void *arg, int tries)
+{
+	if (tries < BUSY_YIELDS)
+		sched_yield();
+	else
+		sqlite3_sleep(1);
+	return tries < BUSY_YIELDS + BUSY_SLEEPS;
+}
+
 int db_open(struct meta_vfs *v, const char *file, enum db_role role, uint64_t cache_bytes, struct db **out)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (role == DB_FORMAT ? SQLITE_OPEN_CREATE : 0);
@@ -130,6 +142,7 @@ int db_open(struct meta_vfs *v, const char *file, enum db_role role, uint64_t ca
 	sqlite3_db_config(db->h, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
 	/* Closing must not write: a store that is given up is closed too. */
 	sqlite3_db_config(db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_busy_handler(db->h, on_busy, NULL);
 	r = run_pragmas(db->h, role, cache_bytes);
 	if (r < 0)
 		return r;
@@ -540,13 +553,11 @@ int meta_checkpoint(struct meta *m, uint64_t *wal_bytes)
 	int frames = 0, done = 0, rc, r = 0;
 
 	pthread_mutex_lock(&m->checkpoint_lock);
-	/* SQLITE_BUSY: the head of the WAL index was read while the writer wrote it, a matter of nanoseconds.  Readers try again
-	 * inside SQLite, checkpoints do not. */
-	for (int tries = 0; tries < CHECKPOINT_TRIES; tries++) {
+	/* SQLite asks no busy handler for passive checkpoints. */
+	for (int tries = 0;; tries++) {
 		rc = sqlite3_wal_checkpoint_v2(m->checkpoint_db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
-		if (rc != SQLITE_BUSY)
+		if (rc != SQLITE_BUSY || !on_busy(NULL, tries))
 			break;
-		sched_yield();
 	}
 	if (rc != SQLITE_OK)
 		r = sql_failed(m->checkpoint_db->h, rc, "checkpoint");

@@ -184,7 +184,6 @@ struct prep {
 	struct vol *of;	   /* VOL_COPY: counted */
 	char *name;	   /* VOL_SET */
 	struct set *set;   /* SET_PUT */
-	struct meta_set *m; /* SET_PUT, decoded */
 };
 struct preps {
 	struct prep *v; /* owned unless it is `few` */
@@ -218,8 +217,7 @@ static void prep_release(struct fs *fs, struct prep *p)
 			vol_put(&fs->vtab, p->vol);
 		break;
 	case ITEM_SET_PUT:
-		free(p->set);
-		free(p->m);
+		set_free(p->set);
 		break;
 	}
 }
@@ -283,9 +281,7 @@ static int prep_one(struct fs *fs, struct prep *p)
 		p->vol = vol_get(&fs->vtab, it->vol);
 		return 0;
 	case ITEM_SET_PUT:
-		p->set = set_alloc();
-		p->m = malloc(sizeof(*p->m));
-		return p->set && p->m ? item_set(it, p->m) : -ENOMEM;
+		return set_make_item(it, &p->set);
 	default:
 		return 0;
 	}
@@ -424,7 +420,8 @@ static uint64_t preps_publish(struct fs *fs, struct preps *ps, uint64_t lsn, uin
 			publish_volume(fs, p);
 			break;
 		case ITEM_SET_PUT:
-			set_put_item(fs, p->m, &p->set);
+			set_put_item(fs, p->set);
+			p->set = NULL;
 			break;
 		case ITEM_SET_DEL:
 			set_del_item(fs, it->vol);

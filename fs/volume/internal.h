@@ -396,24 +396,34 @@ int reclaim_garbage_at_mount(struct fs *fs) MUST_USE;
 /* ---- sets in memory (sets.c) ------------------------------------------------------------------------------------------- */
 
 struct set {
-	struct set *link; /* creation order */
-	struct meta_set m;
+	RB_ENTRY(set) by_id;   /* ids grow: creation order */
+	RB_ENTRY(set) by_uuid;
+	uint64_t id, record_version;
+	uint8_t uuid[16];
+	uint32_t state, flags, writer_uid;
+	uint8_t *enc; /* owned; all of it, as in a SET_PUT item: a set decoded takes 10 KiB, and there may be 100,000 */
+	uint32_t enc_len;
 	int64_t deadline_ns;  /* monotonic; COMMITTING */
 	uint64_t prepare_lsn; /* durable up to here: PREPARED */
 	bool busy;	      /* a call works on it; others wait */
-	int result;	      /* of a finished commit or seal that nobody has fetched */
 };
+RB_HEAD(set_ids, set);
+RB_HEAD(set_uuids, set);
 struct sets {
 	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	struct set *head;
+	struct set_ids ids;
+	struct set_uuids uuids;
 	uint64_t next_id;
 };
-/* Effect of SET_PUT / SET_DEL items. */
-struct set *set_alloc(void);
-void set_put_item(struct fs *fs, const struct meta_set *m, struct set **spare);
+/* Effect of SET_PUT / SET_DEL items; the first in two steps, so that the second cannot fail. */
+int set_make(const struct meta_set *m, struct set **out) MUST_USE;
+int set_make_item(const struct item *it, struct set **out) MUST_USE;
+void set_free(struct set *s);
+void set_put_item(struct fs *fs, struct set *made); /* owns made from here */
 void set_del_item(struct fs *fs, uint64_t id);
 void sets_release(struct fs *fs);
+/* uuid of a set; false: there is none of that id. */
+bool set_uuid(struct fs *fs, uint64_t set_id, uint8_t uuid[16]);
 /* Writer allowed into a recovery set's copies; false: nobody. */
 bool set_writer(struct fs *fs, uint64_t set_id, uint32_t *uid, bool *any);
 /* After replay: sets caught in COMMITTING are revoked. */

@@ -209,13 +209,12 @@ void reader_give(struct fs *fs, struct meta_reader *r)
 
 static int load_set(void *arg, const struct meta_set *m)
 {
-	struct set *spare = set_alloc();
+	struct set *s;
+	int r = set_make(m, &s);
 
-	if (!spare)
-		return -ENOMEM;
-	set_put_item(arg, m, &spare);
-	free(spare);
-	return 0;
+	if (!r)
+		set_put_item(arg, s);
+	return r;
 }
 
 static int replay_record(void *arg, const struct log_record *rec)
@@ -232,6 +231,8 @@ static void init_memory(struct fs *fs)
 	pthread_rwlock_init(&fs->gate, &a);
 	pthread_rwlockattr_destroy(&a);
 	pthread_mutex_init(&fs->sets.lock, NULL);
+	RB_INIT(&fs->sets.ids);
+	RB_INIT(&fs->sets.uuids);
 	fs->sets.next_id = 1;
 	pthread_mutex_init(&fs->pending.lock, NULL);
 	pthread_cond_init(&fs->pending.cond, NULL);

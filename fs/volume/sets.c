@@ -2,7 +2,7 @@
 /*
  * Shadow copy sets: prepare, commit at one instant, seal, delete.  fs/kagefs_ioctl.h is the contract of every call.
  *
- * States (struct set.m.state, the ABI's code words) and who moves them:
+ * States (struct set.state, the ABI's code words) and who moves them:
  *   PREPARING   set_prepare; memory only          -> PREPARED when the log is durable up to prepare_lsn
  *   PREPARED    memory only                       -> COMMITTING by commit_fn
  *   COMMITTING  in the log since commit_fn's record -> COMMITTED by a second record once that is durable (confirm), or
@@ -35,63 +35,146 @@ static bool text_ok(const char *s, size_t size)
 	return memchr(s, 0, size) != NULL;
 }
 
-/* ---- the list ---- */
+/* ---- the sets in memory ---- */
 
-struct set *set_alloc(void)
+void set_free(struct set *s)
 {
-	return calloc(1, sizeof(struct set));
+	if (s)
+		free(s->enc);
+	free(s);
 }
+
+static int make_encoded(const struct meta_set *m, const uint8_t *enc, size_t len, struct set **out)
+{
+	struct set *s = calloc(1, sizeof(*s));
+
+	*out = NULL;
+	if (!s)
+		return -ENOMEM;
+	s->enc = malloc(len);
+	if (!s->enc) {
+		free(s);
+		return -ENOMEM;
+	}
+	memcpy(s->enc, enc, len);
+	s->enc_len = (uint32_t)len;
+	s->id = m->id;
+	s->record_version = m->record_version;
+	memcpy(s->uuid, m->uuid, 16);
+	s->state = m->state;
+	s->flags = m->flags;
+	s->writer_uid = m->writer_uid;
+	*out = s;
+	return 0;
+}
+
+int set_make_item(const struct item *it, struct set **out)
+{
+	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
+	int r = m ? item_set(it, m) : -ENOMEM;
+
+	*out = NULL;
+	return r ? r : make_encoded(m, it->value, it->value_len, out);
+}
+
+int set_make(const struct meta_set *m, struct set **out)
+{
+	struct items it;
+	struct item one;
+	size_t pos = 0;
+	int r;
+
+	*out = NULL;
+	items_init(&it);
+	items_set_put(&it, m);
+	r = it.err ? it.err : item_next(it.buf, it.len, &pos, &one);
+	if (r > 0)
+		r = make_encoded(m, one.value, one.value_len, out);
+	items_release(&it);
+	return r;
+}
+
+/* All of a set.  The lock of the sets is held; -ENOMEM cannot be, *m is the caller's. */
+static void load(const struct set *s, struct meta_set *m)
+{
+	struct item it = { .kind = ITEM_SET_PUT, .value = s->enc, .value_len = s->enc_len };
+	int r = item_set(&it, m);
+
+	KAGEFS_ASSERT(!r); /* it was decoded when it was made */
+}
+
+static int set_cmp_id(struct set *a, struct set *b)
+{
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+static int set_cmp_uuid(struct set *a, struct set *b)
+{
+	return memcmp(a->uuid, b->uuid, 16);
+}
+TREE_GENERATE(set_ids, set, by_id, set_cmp_id)
+TREE_GENERATE(set_uuids, set, by_uuid, set_cmp_uuid)
 
 static struct set *find_uuid_locked(struct fs *fs, const struct kagefs_uuid *u)
 {
-	struct set *s = fs->sets.head;
+	struct set *s = RB_ROOT(&fs->sets.uuids);
 
-	while (s && memcmp(s->m.uuid, u->b, 16))
-		s = s->link;
+	while (s) {
+		int c = memcmp(u->b, s->uuid, 16);
+
+		if (!c)
+			break;
+		s = c < 0 ? RB_LEFT(s, by_uuid) : RB_RIGHT(s, by_uuid);
+	}
 	return s;
 }
 
 static struct set *find_id_locked(struct fs *fs, uint64_t id)
 {
-	struct set *s = fs->sets.head;
+	struct set *s = RB_ROOT(&fs->sets.ids);
 
-	while (s && s->m.id != id)
-		s = s->link;
+	while (s && s->id != id)
+		s = id < s->id ? RB_LEFT(s, by_id) : RB_RIGHT(s, by_id);
 	return s;
 }
 
 static void append_locked(struct fs *fs, struct set *s)
 {
-	struct set **p = &fs->sets.head;
-
-	while (*p)
-		p = &(*p)->link;
-	s->link = NULL;
-	*p = s;
+	RB_INSERT(set_ids, &fs->sets.ids, s);
+	RB_INSERT(set_uuids, &fs->sets.uuids, s);
 }
 
 static void unlink_locked(struct fs *fs, struct set *s)
 {
-	struct set **p = &fs->sets.head;
-
-	while (*p != s)
-		p = &(*p)->link;
-	*p = s->link;
+	RB_REMOVE(set_ids, &fs->sets.ids, s);
+	RB_REMOVE(set_uuids, &fs->sets.uuids, s);
 }
 
-void set_put_item(struct fs *fs, const struct meta_set *m, struct set **spare)
+/* s takes over what made says, and frees it.  The uuid is a set's for ever. */
+static void replace_locked(struct set *s, struct set *made)
+{
+	uint8_t *old = s->enc;
+
+	s->enc = made->enc;
+	s->enc_len = made->enc_len;
+	s->record_version = made->record_version;
+	s->state = made->state;
+	s->flags = made->flags;
+	s->writer_uid = made->writer_uid;
+	made->enc = old;
+	set_free(made);
+}
+
+void set_put_item(struct fs *fs, struct set *made)
 {
 	struct set *s;
 
 	pthread_mutex_lock(&fs->sets.lock);
-	s = find_id_locked(fs, m->id);
-	if (!s) {
-		s = *spare;
-		*spare = NULL;
-		append_locked(fs, s);
-	}
-	s->m = *m;
-	fs->sets.next_id = MAX(fs->sets.next_id, m->id + 1);
+	fs->sets.next_id = MAX(fs->sets.next_id, made->id + 1);
+	s = find_id_locked(fs, made->id);
+	if (s)
+		replace_locked(s, made);
+	else
+		append_locked(fs, made);
 	pthread_mutex_unlock(&fs->sets.lock);
 }
 
@@ -103,7 +186,7 @@ void set_del_item(struct fs *fs, uint64_t id)
 	s = find_id_locked(fs, id);
 	if (s) {
 		unlink_locked(fs, s);
-		free(s);
+		set_free(s);
 	}
 	pthread_mutex_unlock(&fs->sets.lock);
 }
@@ -112,10 +195,22 @@ void sets_release(struct fs *fs)
 {
 	struct set *s;
 
-	while ((s = fs->sets.head)) {
-		fs->sets.head = s->link;
-		free(s);
+	while ((s = RB_ROOT(&fs->sets.ids))) {
+		RB_REMOVE(set_ids, &fs->sets.ids, s);
+		set_free(s);
 	}
+}
+
+bool set_uuid(struct fs *fs, uint64_t set_id, uint8_t uuid[16])
+{
+	struct set *s;
+
+	pthread_mutex_lock(&fs->sets.lock);
+	s = find_id_locked(fs, set_id);
+	if (s)
+		memcpy(uuid, s->uuid, 16);
+	pthread_mutex_unlock(&fs->sets.lock);
+	return s != NULL;
 }
 
 bool set_writer(struct fs *fs, uint64_t set_id, uint32_t *uid, bool *any)
@@ -125,8 +220,8 @@ bool set_writer(struct fs *fs, uint64_t set_id, uint32_t *uid, bool *any)
 	pthread_mutex_lock(&fs->sets.lock);
 	s = find_id_locked(fs, set_id);
 	if (s) {
-		*uid = s->m.writer_uid;
-		*any = s->m.flags & KAGEFS_SET_ANY_WRITER;
+		*uid = s->writer_uid;
+		*any = s->flags & KAGEFS_SET_ANY_WRITER;
 	}
 	pthread_mutex_unlock(&fs->sets.lock);
 	return s != NULL;
@@ -226,42 +321,77 @@ static int wait_durable(struct fs *fs, uint64_t lsn, uint32_t ms)
 	}
 }
 
-int fs_ioc_set_prepare(struct fs *fs, struct kagefs_ioc_set_prepare *a)
+/* Build the set as it is to be and put it in; sets.lock held. */
+static int prepare_locked(struct fs *fs, const struct kagefs_ioc_set_prepare *a, struct meta_set *m, uint64_t *lsn)
 {
-	struct set *s, *spare;
-	uint64_t lsn;
+	struct set *s = find_uuid_locked(fs, &a->uuid), *made;
 	int r;
 
+	if (s && s->state != KAGEFS_SET_PREPARING && s->state != KAGEFS_SET_PREPARED)
+		return -EEXIST;
+	if (s && s->busy)
+		return -EINPROGRESS;
+	if (s) {
+		load(s, m);
+	} else {
+		memset(m, 0, sizeof(*m));
+		m->id = fs->sets.next_id;
+		m->created_ns = (uint64_t)clock_realtime_ns();
+		m->state = KAGEFS_SET_PREPARING;
+	}
+	fill_request(m, &a->uuid, a->owner, a->flags, a->writer_uid, a->volumes, a->nvolumes);
+	set_record(m, a->record, a->record_len);
+	r = set_make(m, &made);
+	if (r)
+		return r;
+	if (s) {
+		replace_locked(s, made);
+	} else {
+		s = made;
+		s->prepare_lsn = *lsn;
+		fs->sets.next_id++;
+		append_locked(fs, s);
+	}
+	*lsn = s->prepare_lsn;
+	return 0;
+}
+
+/* Change the state of a set that is not in the log yet; sets.lock held. */
+static int set_state_locked(struct set *s, uint32_t state)
+{
+	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
+	struct set *made;
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	load(s, m);
+	m->state = state;
+	r = set_make(m, &made);
+	if (!r)
+		replace_locked(s, made);
+	return r;
+}
+
+int fs_ioc_set_prepare(struct fs *fs, struct kagefs_ioc_set_prepare *a)
+{
+	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
+	struct set *s;
+	uint64_t lsn;
+	int r, e = 0;
+
+	if (!m)
+		return -ENOMEM;
 	if ((a->flags & ~SET_FLAGS) || !reserved_clear(a->reserved, 4) || !text_ok(a->owner, sizeof(a->owner)) ||
 	    a->record_len > KAGEFS_SET_RECORD_MAX || !memcmp(&a->uuid, &no_uuid, 16))
 		return -EINVAL;
 	r = check_volumes(fs, a->volumes, a->nvolumes);
 	if (r)
 		return r;
-	spare = set_alloc();
-	if (!spare)
-		return -ENOMEM;
 	lsn = log_end(fs->log);
 	pthread_mutex_lock(&fs->sets.lock);
-	s = find_uuid_locked(fs, &a->uuid);
-	if (s && s->m.state != KAGEFS_SET_PREPARING && s->m.state != KAGEFS_SET_PREPARED) {
-		r = -EEXIST;
-	} else {
-		if (!s) {
-			s = spare;
-			spare = NULL;
-			s->m.id = fs->sets.next_id++;
-			s->m.created_ns = (uint64_t)clock_realtime_ns();
-			s->m.state = KAGEFS_SET_PREPARING;
-			s->prepare_lsn = lsn;
-			append_locked(fs, s);
-		}
-		fill_request(&s->m, &a->uuid, a->owner, a->flags, a->writer_uid, a->volumes, a->nvolumes);
-		set_record(&s->m, a->record, a->record_len);
-		lsn = s->prepare_lsn;
-	}
+	r = prepare_locked(fs, a, m, &lsn);
 	pthread_mutex_unlock(&fs->sets.lock);
-	free(spare);
 	if (r)
 		return r;
 
@@ -271,11 +401,11 @@ int fs_ioc_set_prepare(struct fs *fs, struct kagefs_ioc_set_prepare *a)
 		return r;
 	pthread_mutex_lock(&fs->sets.lock);
 	s = find_uuid_locked(fs, &a->uuid);
-	if (s && !r && s->m.state == KAGEFS_SET_PREPARING)
-		s->m.state = KAGEFS_SET_PREPARED;
-	a->state = s ? s->m.state : 0;
+	if (s && !r && s->state == KAGEFS_SET_PREPARING)
+		e = set_state_locked(s, KAGEFS_SET_PREPARED);
+	a->state = s ? s->state : 0;
 	pthread_mutex_unlock(&fs->sets.lock);
-	return s ? 0 : -ENOENT;
+	return s ? e : -ENOENT;
 }
 
 /* ---- commit ---- */
@@ -399,7 +529,7 @@ static int confirm_fn(struct op *op, void *p)
 		if (!s)
 			r = -ENOENT; /* revoked meanwhile */
 		else
-			*m = s->m;
+			load(s, m);
 		pthread_mutex_unlock(&op->fs->sets.lock);
 	}
 	if (!r && m->state == KAGEFS_SET_COMMITTING) { /* else another call for the set was faster */
@@ -416,30 +546,30 @@ static int confirm_fn(struct op *op, void *p)
 /* Items that delete every copy of a set and the set.  keep: leave the copies, sealed. */
 static int drop_items(struct fs *fs, struct items *it, uint64_t id, bool keep)
 {
-	uint64_t snaps[META_SET_MEMBERS_MAX];
-	uint32_t n = 0;
+	struct meta_set *set CLEANUP_FREE = malloc(sizeof(*set));
 	struct set *s;
 
+	if (!set)
+		return -ENOMEM;
 	pthread_mutex_lock(&fs->sets.lock);
 	s = find_id_locked(fs, id);
 	if (s)
-		for (; n < s->m.nmembers; n++)
-			snaps[n] = s->m.members[n].snapshot;
+		load(s, set);
 	pthread_mutex_unlock(&fs->sets.lock);
 	if (!s)
 		return -ENOENT;
-	for (uint32_t i = 0; i < n; i++) {
-		struct vol *v = snaps[i] ? vol_live(&fs->vtab, snaps[i]) : NULL;
+	for (uint32_t i = 0; i < set->nmembers; i++) {
+		struct vol *v = vol_live(&fs->vtab, set->members[i].snapshot);
 		struct meta_volume m;
 
 		if (!v)
-			continue;
+			continue; /* deleted on its own */
 		if (keep) {
 			vol_describe(&fs->vtab, v, &m);
 			m.flags = (m.flags & ~(uint32_t)META_VOL_RECOVERY) | META_VOL_READ_ONLY | META_VOL_SEALED;
 			items_vol_set(it, &m);
 		} else {
-			items_vol_del(it, snaps[i]);
+			items_vol_del(it, v->id);
 		}
 		vol_put(&fs->vtab, v);
 	}
@@ -460,7 +590,7 @@ static bool committing(struct fs *fs, uint64_t id)
 
 	pthread_mutex_lock(&fs->sets.lock);
 	s = find_id_locked(fs, id);
-	yes = s && s->m.state == KAGEFS_SET_COMMITTING;
+	yes = s && s->state == KAGEFS_SET_COMMITTING;
 	pthread_mutex_unlock(&fs->sets.lock);
 	return yes;
 }
@@ -518,13 +648,11 @@ static int finish_commit(struct fs *fs, uint64_t id, uint64_t lsn, int64_t start
 	return r && r != -EINPROGRESS ? r : -ETIME;
 }
 
-static int claim(struct fs *fs, struct kagefs_ioc_set_commit *a, struct commit_arg *c, struct set **made, bool *again,
-		 int64_t *deadline, uint64_t *id)
+static int claim(struct fs *fs, struct kagefs_ioc_set_commit *a, struct commit_arg *c, bool *again, int64_t *deadline, uint64_t *id)
 {
 	struct set *s;
 	int r = 0;
 
-	*made = NULL;
 	*again = false;
 	pthread_mutex_lock(&fs->sets.lock);
 	s = find_uuid_locked(fs, &a->uuid);
@@ -539,16 +667,15 @@ static int claim(struct fs *fs, struct kagefs_ioc_set_commit *a, struct commit_a
 		r = -ENOENT;
 	} else if (s->busy) {
 		r = -EINPROGRESS;
-	} else if (s->m.state == KAGEFS_SET_COMMITTING || s->m.state == KAGEFS_SET_COMMITTED || s->m.state == KAGEFS_SET_SEALED) {
+	} else if (s->state == KAGEFS_SET_COMMITTING || s->state == KAGEFS_SET_COMMITTED || s->state == KAGEFS_SET_SEALED) {
 		*again = true;
-		c->m = s->m;
+		load(s, &c->m);
 		c->lsn = s->prepare_lsn;
 		*deadline = s->deadline_ns;
 	} else {
-		set_record(&s->m, a->record, a->record_len);
-		c->m = s->m;
+		load(s, &c->m);
+		set_record(&c->m, a->record, a->record_len);
 		s->busy = true;
-		*made = s;
 	}
 	*id = c->m.id;
 	pthread_mutex_unlock(&fs->sets.lock);
@@ -573,17 +700,21 @@ static void release_claim(struct fs *fs, uint64_t id, uint64_t lsn, int64_t dead
 
 static int commit_out(struct fs *fs, struct kagefs_ioc_set_commit *a, uint64_t id)
 {
+	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
 	struct meta_volume v;
 	struct vol *s = NULL;
 	struct set *set;
 
+	if (!m)
+		return -ENOMEM;
 	pthread_mutex_lock(&fs->sets.lock);
 	set = find_id_locked(fs, id);
 	if (set) {
-		a->state = set->m.state;
-		memcpy(a->uuid.b, set->m.uuid, 16);
-		a->nvolumes = set->m.nmembers;
-		members_out(&set->m, a->members);
+		load(set, m);
+		a->state = m->state;
+		memcpy(a->uuid.b, m->uuid, 16);
+		a->nvolumes = m->nmembers;
+		members_out(m, a->members);
 	}
 	pthread_mutex_unlock(&fs->sets.lock);
 	if (!set)
@@ -625,7 +756,6 @@ int fs_ioc_set_commit(struct fs *fs, struct kagefs_ioc_set_commit *a)
 {
 	struct commit_arg *c CLEANUP_FREE = calloc(1, sizeof(*c));
 	int64_t start = clock_monotonic_ns(), deadline;
-	struct set *made;
 	uint64_t lsn = 0, id;
 	bool again;
 	int r;
@@ -646,7 +776,7 @@ int fs_ioc_set_commit(struct fs *fs, struct kagefs_ioc_set_commit *a)
 		fill_request(&c->m, &a->uuid, a->owner, a->flags, a->writer_uid, a->volumes, a->nvolumes);
 		set_record(&c->m, a->record, a->record_len);
 	}
-	r = claim(fs, a, c, &made, &again, &deadline, &id);
+	r = claim(fs, a, c, &again, &deadline, &id);
 	if (r)
 		return r;
 	if (!again) {
@@ -687,7 +817,7 @@ static int seal_fn(struct op *op, void *p)
 		pthread_mutex_lock(&op->fs->sets.lock);
 		s = find_id_locked(op->fs, a->id);
 		if (s)
-			*m = s->m;
+			load(s, m);
 		pthread_mutex_unlock(&op->fs->sets.lock);
 		r = s ? 0 : -ENOENT;
 	}
@@ -721,37 +851,39 @@ void push_out(struct fs *fs, uint64_t vol)
 
 int fs_ioc_set_seal(struct fs *fs, struct kagefs_ioc_set_seal *a)
 {
-	uint64_t snaps[META_SET_MEMBERS_MAX], lsn;
+	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
 	struct seal_arg arg = { .a = a };
-	uint32_t n = 0, state = 0;
+	uint32_t state;
+	uint64_t lsn;
 	struct set *s;
 	int r;
+
+	if (!m)
+		return -ENOMEM;
 
 	if (a->flags || a->reserved0 || !reserved_clear(a->reserved, 4) || a->record_len > KAGEFS_SET_RECORD_MAX)
 		return -EINVAL;
 	pthread_mutex_lock(&fs->sets.lock);
 	s = find_uuid_locked(fs, &a->uuid);
-	if (s) {
-		arg.id = s->m.id;
-		state = s->m.state;
-		for (; n < s->m.nmembers; n++)
-			snaps[n] = s->m.members[n].snapshot;
-	}
+	if (s)
+		load(s, m);
 	pthread_mutex_unlock(&fs->sets.lock);
 	if (!s)
 		return -ENOENT;
+	arg.id = m->id;
+	state = m->state;
 	if (state != KAGEFS_SET_COMMITTED && state != KAGEFS_SET_SEALED)
 		return -EINVAL;
 	/* First what mappings have dirtied comes in, while it may; then nothing may; then stale pages go. */
 	if (state == KAGEFS_SET_COMMITTED)
-		for (uint32_t i = 0; i < n; i++)
-			push_out(fs, snaps[i]);
+		for (uint32_t i = 0; i < m->nmembers; i++)
+			push_out(fs, m->members[i].snapshot);
 	r = op_run(fs, NULL, OP_EXCLUSIVE | OP_FREES, SET_LOG_BYTES, 0, seal_fn, &arg, &lsn);
 	if (!r)
 		r = fs_wait(fs, lsn);
 	if (!r && state == KAGEFS_SET_COMMITTED)
-		for (uint32_t i = 0; i < n; i++)
-			push_out(fs, snaps[i]);
+		for (uint32_t i = 0; i < m->nmembers; i++)
+			push_out(fs, m->members[i].snapshot);
 	return r;
 }
 
@@ -768,15 +900,15 @@ int fs_ioc_set_delete(struct fs *fs, struct kagefs_ioc_set_delete *a)
 	pthread_mutex_lock(&fs->sets.lock);
 	s = find_uuid_locked(fs, &a->uuid);
 	if (s) {
-		id = s->m.id;
-		state = s->m.state;
-		flags = s->m.flags;
+		id = s->id;
+		state = s->state;
+		flags = s->flags;
 		if (state == KAGEFS_SET_PREPARING || state == KAGEFS_SET_PREPARED) {
 			if (s->busy) {
 				state = KAGEFS_SET_COMMITTING;
 			} else {
 				unlink_locked(fs, s);
-				free(s);
+				set_free(s);
 			}
 		}
 	}
@@ -800,26 +932,29 @@ static int update_fn(struct op *op, void *p)
 	struct update_arg *u = p;
 	const struct kagefs_ioc_set_update *a = u->a;
 	struct meta_set *m = malloc(sizeof(*m));
+	struct set *s, *made;
 	struct items it;
-	struct set *s;
 	int r = m ? 0 : -ENOMEM;
 
 	items_init(&it);
 	if (!r) {
 		pthread_mutex_lock(&op->fs->sets.lock);
 		s = find_uuid_locked(op->fs, &a->uuid);
-		if (!s || s->m.state == KAGEFS_SET_COMMITTING)
+		if (!s || s->state == KAGEFS_SET_COMMITTING)
 			r = s ? -EINPROGRESS : -ENOENT;
-		else if (a->expect_version && a->expect_version != s->m.record_version)
+		else if (a->expect_version && a->expect_version != s->record_version)
 			r = -EAGAIN;
 		if (!r) {
-			*m = s->m;
+			load(s, m);
 			m->flags = (m->flags & ~a->mask) | (a->flags & a->mask);
 			set_record(m, a->record, a->record_len);
 			/* Not committed yet: memory is all there is of it. */
 			u->volatile_done = m->state == KAGEFS_SET_PREPARING || m->state == KAGEFS_SET_PREPARED;
-			if (u->volatile_done)
-				s->m = *m;
+			if (u->volatile_done) {
+				r = set_make(m, &made);
+				if (!r)
+					replace_locked(s, made);
+			}
 		}
 		pthread_mutex_unlock(&op->fs->sets.lock);
 	}
@@ -848,17 +983,21 @@ int fs_ioc_set_update(struct fs *fs, struct kagefs_ioc_set_update *a)
 
 int fs_ioc_set_get(struct fs *fs, struct kagefs_ioc_set_get *a)
 {
+	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
 	struct set *s;
 
+	if (!m)
+		return -ENOMEM;
 	if (a->flags || a->reserved0 || !reserved_clear(a->reserved, 4))
 		return -EINVAL;
 	pthread_mutex_lock(&fs->sets.lock);
 	s = find_uuid_locked(fs, &a->uuid);
 	if (s) {
-		describe(&s->m, &a->info);
-		members_out(&s->m, a->members);
+		load(s, m);
+		describe(m, &a->info);
+		members_out(m, a->members);
 		memset(a->record, 0, sizeof(a->record));
-		memcpy(a->record, s->m.record, s->m.record_len);
+		memcpy(a->record, m->record, m->record_len);
 	}
 	pthread_mutex_unlock(&fs->sets.lock);
 	return s ? 0 : -ENOENT;
@@ -866,24 +1005,29 @@ int fs_ioc_set_get(struct fs *fs, struct kagefs_ioc_set_get *a)
 
 int fs_ioc_set_list(struct fs *fs, struct kagefs_ioc_set_list *a)
 {
+	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
 	struct set *s;
 	int r = 0;
 
+	if (!m)
+		return -ENOMEM;
 	if (a->flags || !reserved_clear(a->reserved, 4))
 		return -EINVAL;
 	a->count = 0;
 	memset(a->sets, 0, sizeof(a->sets));
 	pthread_mutex_lock(&fs->sets.lock);
-	s = fs->sets.head;
+	s = RB_MIN(set_ids, &fs->sets.ids);
 	if (memcmp(&a->after, &no_uuid, 16)) {
 		s = find_uuid_locked(fs, &a->after);
 		if (!s)
 			r = -ENOENT;
 		else
-			s = s->link;
+			s = RB_NEXT(set_ids, &fs->sets.ids, s);
 	}
-	for (; !r && s && a->count < KAGEFS_LIST_MAX; s = s->link)
-		describe(&s->m, &a->sets[a->count++]);
+	for (; !r && s && a->count < KAGEFS_LIST_MAX; s = RB_NEXT(set_ids, &fs->sets.ids, s)) {
+		load(s, m);
+		describe(m, &a->sets[a->count++]);
+	}
 	pthread_mutex_unlock(&fs->sets.lock);
 	return r;
 }
@@ -897,9 +1041,9 @@ void sets_tick(struct fs *fs)
 	struct set *s;
 
 	pthread_mutex_lock(&fs->sets.lock);
-	for (s = fs->sets.head; s; s = s->link)
-		if (s->m.state == KAGEFS_SET_COMMITTING && !s->busy && s->deadline_ns && now >= s->deadline_ns) {
-			id = s->m.id;
+	for (s = RB_MIN(set_ids, &fs->sets.ids); s; s = RB_NEXT(set_ids, &fs->sets.ids, s))
+		if (s->state == KAGEFS_SET_COMMITTING && !s->busy && s->deadline_ns && now >= s->deadline_ns) {
+			id = s->id;
 			lsn = s->prepare_lsn;
 			deadline = s->deadline_ns;
 			break;
@@ -916,9 +1060,9 @@ int sets_recover(struct fs *fs)
 		int r;
 
 		pthread_mutex_lock(&fs->sets.lock);
-		for (struct set *s = fs->sets.head; s; s = s->link)
-			if (s->m.state == KAGEFS_SET_COMMITTING)
-				id = s->m.id;
+		for (struct set *s = RB_MIN(set_ids, &fs->sets.ids); s; s = RB_NEXT(set_ids, &fs->sets.ids, s))
+			if (s->state == KAGEFS_SET_COMMITTING)
+				id = s->id;
 		pthread_mutex_unlock(&fs->sets.lock);
 		if (!id)
 			return 0;

@@ -62,7 +62,6 @@ uint64_t fs_node_generation(struct fs *fs, struct fs_node node)
 static void info_of(struct fs *fs, struct vol *v, struct kagefs_volume_info *out)
 {
 	struct meta_volume m;
-	struct set *s;
 
 	memset(out, 0, sizeof(*out));
 	vol_describe(&fs->vtab, v, &m);
@@ -74,11 +73,8 @@ static void info_of(struct fs *fs, struct vol *v, struct kagefs_volume_info *out
 	out->root_ino = ((uint64_t)m.slot << NUMBER_SLOT_SHIFT) | m.root;
 	memcpy(out->uuid.b, m.uuid, 16);
 	strcpy(out->name, m.name);
-	pthread_mutex_lock(&fs->sets.lock);
-	for (s = fs->sets.head; s; s = s->link)
-		if (m.set_id && s->m.id == m.set_id)
-			memcpy(out->set.b, s->m.uuid, 16);
-	pthread_mutex_unlock(&fs->sets.lock);
+	if (m.set_id)
+		(void)set_uuid(fs, m.set_id, out->set.b); /* zero: none, or detached from it */
 }
 
 int fs_ioc_info(struct fs *fs, struct kagefs_ioc_info *a)

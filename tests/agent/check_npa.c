@@ -53,7 +53,7 @@ START_TEST(test_npa_captured)
 	ck_assert_uint_eq(t.nsids, 8);
 	sid_format(&t.sids[0], sid);
 	ck_assert_str_eq(sid, "S-1-5-21-1352248014-2956879529-4216869921-1001");
-	sid_format(&t.sids[6], sid);
+	sid_format(&t.sids[2], sid);
 	ck_assert_str_eq(sid, "S-1-22-2-34");
 	ck_assert_uint_eq(t.privileges, 0);
 	npa_token_release(&t);

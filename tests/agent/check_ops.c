@@ -23,6 +23,8 @@ static struct samba samba;
 static struct exposer exposer;
 static struct backend *backend;
 static struct agent *agent;
+static struct agent *killed[8]; /* earlier ones, kept reachable: nobody gets to free them */
+static unsigned nkilled;
 static struct npa_token token;
 static struct ops_call c;
 static const struct guid client_id = { { 0xcc } };
@@ -51,6 +53,8 @@ static void make_dir(const char *name)
 /* A new agent, as after a start of the program.  The old one is forgotten as if it had been killed. */
 static void start_agent(void)
 {
+	if (agent)
+		killed[nkilled++] = agent;
 	agent = calloc(1, sizeof(*agent));
 	ck_assert_ptr_nonnull(agent);
 	ck_assert_int_eq(agent_init(agent, &cfg, &samba, &exposer, backend), 0);
@@ -107,6 +111,8 @@ static void teardown(void)
 
 	agent_release(agent);
 	free(agent);
+	agent = NULL;
+	nkilled = 0;
 	exposer_close(&exposer);
 	backend_close(backend);
 	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);

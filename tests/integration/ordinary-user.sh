@@ -28,6 +28,7 @@ chmod 755 "$bin"
 S=$T/u/s M=$T/u/m
 leave() {
 	local rc=$?
+	set +e
 	as "$U" "$bin" umount "$M" 2> /dev/null
 	sed -i '/^kagefstest:x:/d' /etc/passwd 2> /dev/null
 	(exit "$rc")

@@ -8,6 +8,7 @@
 
 static struct store s;
 static uint64_t vol;
+static atomic_bool stop;
 
 static void setup(void)
 {
@@ -19,8 +20,20 @@ static void setup_posix(void)
 	store_open(&s, true);
 	vol = new_volume(s.m);
 }
+static pthread_t threads[4];
+static unsigned nthreads;
+
+/* Also after a failed assertion, which leaves the test with the threads running. */
+static void stop_threads(void)
+{
+	atomic_store(&stop, true);
+	while (nthreads)
+		pthread_join(threads[--nthreads], NULL);
+}
+
 static void teardown(void)
 {
+	stop_threads();
 	store_close(&s);
 }
 
@@ -164,7 +177,6 @@ struct shared {
 	struct meta_link links[3][4];
 	uint64_t tails[3][4][4];
 	struct meta_chain chain[3];
-	atomic_bool stop;
 	atomic_uint reads;
 	atomic_int failed;
 };
@@ -209,7 +221,7 @@ static void *reader_thread(void *arg)
 		atomic_store(&sh.failed, 1);
 		return NULL;
 	}
-	while (!atomic_load(&sh.stop)) {
+	while (!atomic_load(&stop)) {
 		unsigned slot = atomic_fetch_add(&sh.reads, 1) % 2;
 		struct view v = {.n = 0};
 		struct meta_entry e;
@@ -235,7 +247,7 @@ static void *reader_thread(void *arg)
 
 static void *checkpoint_thread(void *arg)
 {
-	while (!atomic_load(&sh.stop))
+	while (!atomic_load(&stop))
 		if (meta_checkpoint(s.m, NULL) < 0)
 			atomic_store(&sh.failed, 6);
 	return NULL;
@@ -276,7 +288,6 @@ static void reclaim_all(uint64_t live, uint64_t fixed)
 START_TEST(test_readers_beside_writer_with_joins)
 {
 	int64_t until = clock_monotonic_ns() + (int64_t)(getenv("UNIT_META_THREAD_MS") ? atoi(getenv("UNIT_META_THREAD_MS")) : 1500) * 1000000;
-	pthread_t th[READERS + 1];
 	uint64_t live = vol, fixed, b, rounds = 0;
 	pthread_rwlockattr_t kind;
 
@@ -296,9 +307,13 @@ START_TEST(test_readers_beside_writer_with_joins)
 	end(s.m);
 	publish(0, live);
 	publish(1, fixed);
-	for (unsigned i = 0; i < READERS; i++)
-		ck_assert_int_eq(pthread_create(&th[i], NULL, reader_thread, NULL), 0);
-	ck_assert_int_eq(pthread_create(&th[READERS], NULL, checkpoint_thread, NULL), 0);
+	atomic_store(&stop, false);
+	while (nthreads <= READERS) {
+		void *(*run)(void *) = nthreads < READERS ? reader_thread : checkpoint_thread;
+
+		ck_assert_int_eq(pthread_create(&threads[nthreads], NULL, run, NULL), 0);
+		nthreads++;
+	}
 	for (uint64_t value = 1; clock_monotonic_ns() < until && !atomic_load(&sh.failed); value++) {
 		write_all(live, value);
 		if (value % 5 == 0) {
@@ -315,9 +330,7 @@ START_TEST(test_readers_beside_writer_with_joins)
 			rounds++;
 		}
 	}
-	atomic_store(&sh.stop, true);
-	for (unsigned i = 0; i <= READERS; i++)
-		pthread_join(th[i], NULL);
+	stop_threads();
 	ck_assert_int_eq(atomic_load(&sh.failed), 0);
 	ck_assert_uint_gt(rounds, 0);
 	ck_assert_uint_gt(atomic_load(&sh.reads), 10);
