@@ -30,21 +30,18 @@ static const uint32_t status_words[] = {
 };
 
 struct writer {
-	uint8_t *data;
-	size_t len;
+	uint8_t *at, *end;
 	bool full;
 };
 
 static uint8_t *room(struct writer *w, size_t n)
 {
-	size_t at = w->len;
-
-	if (w->full || at + n > RECORD_BYTES_MAX) {
+	if (w->full || n > (size_t)(w->end - w->at)) {
 		w->full = true;
 		return NULL;
 	}
-	w->len = at + n;
-	return w->data + at;
+	w->at += n;
+	return w->at - n;
 }
 
 static void put16(struct writer *w, uint16_t v)
@@ -91,7 +88,7 @@ static void put_string(struct writer *w, const char *s)
 
 int record_encode(const struct shadow_set *s, enum set_status status, uint8_t out[RECORD_BYTES_MAX], size_t *len)
 {
-	struct writer w = { .data = out };
+	struct writer w = { .at = out, .end = out + RECORD_BYTES_MAX };
 
 	put32(&w, RECORD_MAGIC);
 	put16(&w, RECORD_VERSION);
@@ -116,8 +113,8 @@ int record_encode(const struct shadow_set *s, enum set_status status, uint8_t ou
 	}
 	if (w.full)
 		return -EMSGSIZE;
-	put_le32(out + OFF_LENGTH, (uint32_t)w.len);
-	*len = w.len;
+	*len = (size_t)(w.at - out);
+	put_le32(out + OFF_LENGTH, (uint32_t)*len);
 	return 0;
 }
 

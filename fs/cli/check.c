@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/io.h"
+#include "fs/base/msg.h"
 #include "fs/cli/cli.h"
 #include "fs/volume/volume.h"
 
@@ -41,6 +42,7 @@ static int check_store(const char *store, bool repair, bool data, bool json, int
 	struct fs *fs = NULL;
 	int n, err = io_posix_new(store, &io);
 
+	msg_open("kagefs", MSG_STDERR, LOG_WARNING);
 	if (!err)
 		err = fs_open(io, &oo, holder, sizeof(holder), &fs);
 	if (err) {

@@ -3,7 +3,8 @@
  * kagefs mount, mount.kagefs, and "kagefs STORE DIR -o ..." as mount.fuse calls it.
  *
  * The program forks before it has threads.  The child opens the store and mounts, with the caller's stderr, so that what
- * goes wrong until then is said there; when the kernel gets answers it lets go of the terminal and the parent returns 0.
+ * goes wrong until then is said there, in one line; when the kernel gets answers it lets go of the terminal and the parent
+ * returns 0.  Details go to syslog, or with -f to stderr.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -172,7 +173,6 @@ static void on_ready(void *arg)
 
 	if (s->pipe < 0)
 		return;
-	msg_open("kagefs", MSG_SYSLOG, s->o->debug ? LOG_DEBUG : LOG_INFO);
 	(void)!chdir("/");
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
@@ -228,6 +228,7 @@ static int in_background(const struct mnt_options *o)
 	if (pid == 0) {
 		close(p[0]);
 		setsid();
+		msg_open("kagefs", MSG_SYSLOG, o->debug ? LOG_DEBUG : LOG_INFO);
 		_exit(serve(o, p[1]));
 	}
 	close(p[1]);

@@ -67,7 +67,8 @@ void meta_rollback(struct meta *m);
  * and next_vol (only upwards); meta_commit stores them.  Epoch and next_block are moved by the functions below only. */
 struct meta_state *meta_state(struct meta *m);
 /* Copy WAL content into the database file as far as readers allow; own connection, may run on its own thread beside the
- * writer and never blocks it.  wal_bytes (may be NULL): size of the WAL afterwards. */
+ * writer and never blocks it.  wal_bytes (may be NULL): bytes of WAL in use afterwards; 0 when all is copied, so that the
+ * writer starts the file again as soon as no reader is inside it. */
 int meta_checkpoint(struct meta *m, uint64_t *wal_bytes) MUST_USE;
 /* A write found the disk full and the reserve (file meta.reserve) was spent: only what frees space should go on.  Ends by
  * itself when a commit or checkpoint finds room for the reserve again.  Any thread. */
@@ -97,7 +98,8 @@ struct meta_block {
 enum meta_volume_flags {
 	META_VOL_READ_ONLY = 1 << 0,
 	META_VOL_DEAD = 1 << 1,	 /* deleted by the user, being reclaimed */
-	META_VOL_BARE = 1 << 2,	 /* its line has no row of its own (kept right by this layer) */
+	META_VOL_BARE = 1 << 2,	 /* its line has no row of its own (kept right by this layer: the first put clears it without a
+				  * word, so whoever leaves bare lines out of chains must watch what it writes) */
 	META_VOL_SEALED = 1 << 3,
 	META_VOL_RECOVERY = 1 << 4,
 	META_VOL_SNAPSHOT = 1 << 5,
@@ -120,7 +122,8 @@ struct meta_volume {
 int meta_volume_insert(struct meta *m, const struct meta_volume *v) MUST_USE;
 /* R6 for one member: v->line must equal v->id; parent/pin are computed here from `of` (the volume copied) by R6, including
  * "hang it one level higher if `of` has no row of its own", and returned in *v.  Copies orphan rows.  The epoch does not
- * move until meta_epoch_step, which must follow in the same transaction after the last member. */
+ * move until meta_epoch_step, which must follow in the same transaction after the last member.  In between puts, reaping and
+ * reclaim are refused with -EINVAL: their rows would be seen by the copy. */
 int meta_volume_copy(struct meta *m, uint64_t of, struct meta_volume *v) MUST_USE;
 int meta_epoch_step(struct meta *m) MUST_USE;
 /* Replace flags (all but BARE and DEAD), name, place_vol, place_dir, set_id of v->id by those in v.  -ENOENT. */
@@ -185,7 +188,8 @@ struct meta_reclaim {
 	uint64_t tail_src, tail_line; /* relabelling finished: src is no label of line any more */
 	uint64_t rows_looked, rows_removed, blocks_freed;
 };
-/* 1: something was done, call again some time; 0: nothing to reclaim.  Resumable at any step.
+/* 1: something was done, or was not looked at yet: call again some time; 0: nothing to reclaim now (but what `pinned` held
+ * back, and whatever is deleted later).  Resumable at any step.
  * After a step with heir_vol != 0 the caller must not run further steps before it has told its readers' chains. */
 int meta_reclaim_step(struct meta *m, struct meta_reclaim *r) MUST_USE;
 
@@ -236,7 +240,8 @@ void meta_reader_close(struct meta_reader *r);
 /* The writer's own view, uncommitted changes included; writer's thread only, do not close. */
 struct meta_reader *meta_writer_view(struct meta *m);
 
-/* Each: 0, or -ENOENT when no head sees the key.  *epoch (may be NULL): epoch of the row that decided, a tombstone's too;
+/* A callback must not use the reader it was called by (-EBUSY; the writer's view has no such guard).
+ * Each: 0, or -ENOENT when no head sees the key.  *epoch (may be NULL): epoch of the row that decided, a tombstone's too;
  * 0 when no row was found at all.  When a link has tails its labels are probed in one read transaction. */
 int meta_find_attr(struct meta_reader *r, const struct meta_chain *c, uint64_t ino, struct meta_attr *out, uint64_t *epoch) MUST_USE;
 int meta_find_entry(struct meta_reader *r, const struct meta_chain *c, uint64_t dir, const void *name, size_t len,
@@ -253,6 +258,7 @@ int meta_find_block(struct meta_reader *r, uint64_t id, struct meta_block *out) 
  * directory.  Returns 0. */
 int meta_list_entries(struct meta_reader *r, const struct meta_chain *c, uint64_t dir, const void *after, size_t after_len,
 		      unsigned max, int (*cb)(void *arg, const void *name, size_t len, const struct meta_entry *e), void *arg) MUST_USE;
+/* All names in byte order, the empty one (a symbolic link's target) too. */
 int meta_list_xattrs(struct meta_reader *r, const struct meta_chain *c, uint64_t ino,
 		     int (*cb)(void *arg, const void *name, size_t len, size_t value_len), void *arg) MUST_USE;
 /* Visible leaves with first <= idx <= last, in order. */

@@ -393,7 +393,7 @@ uint64_t convert_finish(struct convert *c, bool committed);
 int reclaim_step(struct fs *fs) MUST_USE;
 int reclaim_garbage_at_mount(struct fs *fs) MUST_USE;
 
-/* ---- sets in memory (sets.c) ------------------------------------------------------------------------------------------- */
+/* ---- sets in memory (set_table.c, set_commit.c, set_ops.c) ------------------------------------------------------------------------------------------- */
 
 struct set {
 	RB_ENTRY(set) by_id;   /* ids grow: creation order */

@@ -7,7 +7,7 @@
 #include "tests/agent/suites.h"
 
 /* docs/fsrvp-record.md shows these bytes. */
-static const char golden[] = "4b465352 0100 0100 7a000000"
+static const char golden[] = "4b465352 0100 0100 62000000"
 			     "4f505845"		 /* Exposed */
 			     "19004000"		 /* NAS rollback with auto-recovery */
 			     "22000000"		 /* uid 34 */

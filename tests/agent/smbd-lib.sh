@@ -74,7 +74,7 @@ backend_stop() {
 make_volume() { case $BACKEND in fake) mkdir "$VOLUMES/$1" ;; kagefs) "$BUILD/kagefs" volume create "$VOLUMES/$1" ;; esac; chmod 777 "$VOLUMES/$1"; }
 # Numbers of things that must not leak.
 count_snapshots() { local n=0 v; for v in "$VOLUMES"/*/; do n=$((n + $(ls "$v.snapshots" 2>/dev/null | wc -l))); done; echo $n; }
-count_sets() { case $BACKEND in fake) ls "$VOLUMES/.sets" | grep -vc keep ;; kagefs) "$BUILD/kagefs" set list "$VOLUMES" | grep -c fsrvp ;; esac; }
+count_sets() { case $BACKEND in fake) ls "$VOLUMES/.sets" | grep -vc keep ;; kagefs) "$BUILD/tests/count-sets" "$VOLUMES" ;; esac; }
 count_shares() { testparm -s "$T/smb.conf" 2>/dev/null | grep -c '^\[.*@{'; }
 nothing_left() { is "$1: no shares" "$(count_shares)" 0; is "$1: no snapshots" "$(count_snapshots)" 0; is "$1: no sets" "$(count_sets)" 0; }
 
@@ -149,11 +149,11 @@ CONF
 	[ -n "${REAL_HELPER:-}" ] || mount --bind /bin/true /usr/libexec/samba/rpcd_fsrvp || mount --bind /bin/true /usr/lib/x86_64-linux-gnu/samba/rpcd_fsrvp
 	smbd_start
 }
-smbd_start() { smbd -F --no-process-group -s "$T/smb.conf" >"$T/smbd.log" 2>&1 & SMBD_PID=$!; wait_for smb_answers || die "smbd does not answer"; }
+smbd_start() { smbd -F -s "$T/smb.conf" >"$T/smbd.log" 2>&1 & SMBD_PID=$!; wait_for smb_answers || die "smbd does not answer"; }
 smb_answers() { smbclient -s "$T/smb.conf" -p "$PORT" -L 127.0.0.1 -U "root%$PASSWORD"; }
 # libwbclient knows only the compiled-in place of winbindd's socket.
 winbind_start() { mkdir -p /run/samba "$T/samba/winbind"; mount -t tmpfs none /run/samba; mkdir /run/samba/winbindd; mount --bind "$T/samba/winbind" /run/samba/winbindd
-	winbindd -F --no-process-group -s "$T/smb.conf" >"$T/winbind.log" 2>&1 & WINBIND_PID=$!; wait_for test -S "$T/samba/winbind/pipe" || die "winbindd"; }
+	winbindd -F -s "$T/smb.conf" >"$T/winbind.log" 2>&1 & WINBIND_PID=$!; wait_for test -S "$T/samba/winbind/pipe" || die "winbindd"; }
 
 # ---- the agent ----
 agent_start() {
