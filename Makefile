@@ -100,7 +100,7 @@ endef
 $(foreach l,$(LAYERS),$(eval $(call unit_rule,$(l))))
 
 # The long-running tests of the engine: random model test and power-cut test share one driver.
-$(O)/tests/model: $(call obj,$(wildcard tests/model/*.c)) $(SIM) $(ENGINE)
+$(O)/tests/model-test: $(call obj,$(wildcard tests/model/*.c)) $(SIM) $(ENGINE)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $$(pkg-config --libs $(PKGS_FS)) -lm
@@ -121,10 +121,49 @@ check:
 demo:
 	scripts/demo
 
+# ---- integration tests on real mounts (scripts/run-integration runs them) ---------------------------------------------
+# tests/integration/*.c are small helpers that stand alone; ioctl_test is built for 32 bits too where the compiler can.
+HELPERS := $(patsubst tests/integration/%.c,$(O)/tests/%,$(wildcard tests/integration/*.c))
+CAN_32 = $(shell echo 'int main(void){return 0;}' | $(CC) -m32 -x c - -o /dev/null 2>/dev/null && echo yes)
+
+$(HELPERS): $(O)/tests/%: tests/integration/%.c fs/kagefs_ioctl.h
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -o $@ $<
+
+$(O)/tests/ioctl_test32: tests/integration/ioctl_test.c fs/kagefs_ioctl.h
+	@mkdir -p $(@D)
+	@echo "  CC $< (32 bits)"
+	$(Q)$(CC) -m32 -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -Wall -Wextra -O1 -o $@ $<
+
+integration-helpers: $(HELPERS)
+	@$(if $(CAN_32),$(MAKE) --no-print-directory O=$(O) $(O)/tests/ioctl_test32,echo "  no 32-bit compiler: ioctl_test32 is not built")
+
+integration: $(PROGRAMS) integration-helpers
+	O=$(O) scripts/run-integration
+
+# ---- install ----------------------------------------------------------------------------------------------------------
+# mount(8) and umount(8) look for their helpers in /sbin only; a private PREFIX keeps everything below itself.
+HELPERDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/sbin,$(SBINDIR))
+INCLUDEDIR ?= $(PREFIX)/include
+KAGEFS_NAMES := mkfs.kagefs fsck.kagefs mount.kagefs umount.kagefs umount.fuse.kagefs
+
+install: $(PROGRAMS)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(HELPERDIR) $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 $(O)/kagefs $(DESTDIR)$(BINDIR)/kagefs
+	$(foreach n,$(KAGEFS_NAMES),ln -sfn $(BINDIR)/kagefs $(DESTDIR)$(HELPERDIR)/$(n) && ) true
+	$(if $(wildcard $(SRC_agent)),install -m 755 $(O)/kagefs-fsrvpd $(DESTDIR)$(SBINDIR)/kagefs-fsrvpd)
+	$(if $(wildcard $(SRC_vss)),install -m 755 $(O)/kagefs-vss $(DESTDIR)$(BINDIR)/kagefs-vss)
+	install -m 644 fs/kagefs_ioctl.h $(DESTDIR)$(INCLUDEDIR)/kagefs_ioctl.h
+
+uninstall:
+	rm -f $(foreach n,$(KAGEFS_NAMES),$(DESTDIR)$(HELPERDIR)/$(n)) $(DESTDIR)$(BINDIR)/kagefs \
+		$(DESTDIR)$(SBINDIR)/kagefs-fsrvpd $(DESTDIR)$(BINDIR)/kagefs-vss $(DESTDIR)$(INCLUDEDIR)/kagefs_ioctl.h
+
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit check check-source demo clean
+.PHONY: all unit check check-source demo clean install uninstall integration integration-helpers
 .SECONDARY:
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

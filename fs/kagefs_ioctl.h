@@ -13,7 +13,7 @@
  *   reserved     must be zero on the way in (-EINVAL otherwise) and is zero on the way out.
  *   strings      NUL-terminated inside their array (-EINVAL otherwise).
  *   layout       fixed width, naturally aligned, no pointers: the same for 32-bit and 64-bit callers.  Native byte order.
- *   blocking     no command waits longer than its wait_ms (at most KAGEFS_WAIT_MS_MAX); the ones without wait_ms answer
+ *   blocking     no command waits longer than its wait_ms (more than KAGEFS_WAIT_MS_MAX counts as that); the ones without answer
  *                after at most one flush of the log.
  *   durability   a command that changes something returns 0 only after the change is durable.
  *   errors       beside those listed: -EFAULT, -EPERM, -EINVAL, -EROFS (store is mounted read-only or is poisoned by a
@@ -47,7 +47,7 @@ struct kagefs_uuid {
 #define KAGEFS_VOL_READ_ONLY (1u << 0)
 #define KAGEFS_VOL_SNAPSHOT (1u << 1) /* lives in its origin's .snapshots */
 #define KAGEFS_VOL_SEALED (1u << 2)   /* read-only for good: the flag cannot be cleared any more */
-#define KAGEFS_VOL_RECOVERY (1u << 3) /* only the set's writer may write, until the set is sealed */
+#define KAGEFS_VOL_RECOVERY (1u << 3) /* only the set's writer_uid may write, until the set is sealed */
 
 struct kagefs_volume_info {
 	__u32 flags;

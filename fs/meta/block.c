@@ -88,7 +88,7 @@ int freed_add(struct meta *m, const struct meta_block *b)
 	return db_run(m->db, s);
 }
 
-int meta_block_move(struct meta *m, uint64_t id, uint32_t pack, uint64_t off, uint32_t stored)
+int meta_block_move(struct meta *m, uint64_t id, uint32_t pack, uint64_t off, uint32_t stored, uint8_t codec)
 {
 	struct meta_block b;
 	sqlite3_stmt *s;
@@ -107,6 +107,7 @@ int meta_block_move(struct meta *m, uint64_t id, uint32_t pack, uint64_t off, ui
 	bind_u64(s, 2, pack);
 	bind_u64(s, 3, off);
 	bind_u64(s, 4, stored);
+	bind_u64(s, 5, codec);
 	return tx_leave(m, db_run(m->db, s));
 }
 

@@ -163,7 +163,7 @@ int meta_block_find(struct meta *m, const uint8_t hash[HASH_BYTES], struct meta_
 /* Insert with refs 0; id is assigned here. */
 int meta_block_add(struct meta *m, struct meta_block *b) MUST_USE;
 /* Pack compaction: the block lies elsewhere now; the old place goes to `freed`. */
-int meta_block_move(struct meta *m, uint64_t id, uint32_t pack, uint64_t off, uint32_t stored) MUST_USE;
+int meta_block_move(struct meta *m, uint64_t id, uint32_t pack, uint64_t off, uint32_t stored, uint8_t codec) MUST_USE;
 /* Live stored bytes per pack, in pack order (a full scan: for compaction and check). */
 int meta_pack_usage(struct meta *m, int (*cb)(void *arg, uint32_t pack, uint64_t live_bytes, uint64_t blocks), void *arg) MUST_USE;
 struct meta_freed {

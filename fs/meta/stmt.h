@@ -115,7 +115,7 @@ enum stmt_flags {
 	X(BLOCK_LIST, STMT_SCAN, "SELECT id, hash, pack, off, stored, len, codec, refs FROM block ORDER BY id") \
 	X(BLOCK_INSERT, 0, "INSERT INTO block(id, h8, hash, pack, off, stored, len, codec, refs) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,0)") \
 	X(BLOCK_REFS, 0, "UPDATE block SET refs = refs + ?2 WHERE id = ?1") \
-	X(BLOCK_MOVE, 0, "UPDATE block SET pack = ?2, off = ?3, stored = ?4 WHERE id = ?1") \
+	X(BLOCK_MOVE, 0, "UPDATE block SET pack = ?2, off = ?3, stored = ?4, codec = ?5 WHERE id = ?1") \
 	X(BLOCK_DEAD, 0, "SELECT id FROM block WHERE refs = 0 AND id >= ?1 ORDER BY id LIMIT ?2") \
 	X(BLOCK_DEAD_COUNT, STMT_SCAN, "SELECT count(*) FROM block WHERE refs = 0") \
 	X(BLOCK_DELETE, 0, "DELETE FROM block WHERE id = ?1") \

@@ -393,6 +393,13 @@ uint64_t convert_finish(struct convert *c, bool committed);
 int reclaim_step(struct fs *fs) MUST_USE;
 int reclaim_garbage_at_mount(struct fs *fs) MUST_USE;
 
+/* compact.c: writer_lock held.  look: search for sparse packs if none is at hand (walks the block table; only when nothing is in
+ * `freed`).  1 something was done. */
+struct compact;
+int compact_new(struct compact **out) MUST_USE;
+void compact_free(struct compact *c);
+int compact_step(struct fs *fs, bool look) MUST_USE;
+
 /* ---- sets in memory (set_table.c, set_commit.c, set_ops.c) ------------------------------------------------------------------------------------------- */
 
 struct set {
@@ -464,6 +471,8 @@ struct fs {
 
 	pthread_mutex_t writer_lock;
 	struct convert *convert; /* writer_lock */
+	struct compact *compact; /* writer_lock */
+	uint64_t punched_bytes;	 /* writer_lock; since packs were last searched for sparse ones */
 	uint64_t reap_vol, reap_ino; /* writer_lock: cursor */
 	pthread_t apply_thread, checkpoint_thread;
 	bool threads;

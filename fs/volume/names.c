@@ -456,6 +456,33 @@ static int may_remove(const struct meta_attr *a, bool as_dir)
 	return S_ISDIR(a->mode) && a->size ? -ENOTEMPTY : 0;
 }
 
+/* What stands in for a volume that is not there (deleted, or not part of the snapshot) is an empty directory and goes like one. */
+static int remove_placeholder(struct op *op, struct unlink_arg *a, const struct meta_entry *e, struct locked *l, struct items *it)
+{
+	struct vol *t = vol_resolve(&op->fs->vtab, a->v, e->ino);
+	uint64_t inos[1] = { a->dir };
+	struct meta_attr dir;
+	int r;
+
+	if (t || !a->rmdir) {
+		if (t)
+			vol_put(&op->fs->vtab, t);
+		return -EBUSY;
+	}
+	r = lock_inodes(op, a->v, inos, 1, l);
+	if (!r)
+		r = op_attr(op, a->v, a->dir, &dir);
+	if (r)
+		return r;
+	touch_dir(&dir, clock_realtime_ns(), -1, -1);
+	items_entry(it, a->v->id, a->dir, a->name, a->len, NULL);
+	items_attr(it, a->v->id, a->dir, &dir);
+	r = change_commit(op, it, NULL, 0);
+	if (!r && a->gone)
+		*a->gone = (struct fs_node){ a->v->id, PLACEHOLDER_BIT | e->ino };
+	return r;
+}
+
 static int unlink_fn(struct op *op, void *p)
 {
 	struct unlink_arg *a = p;
@@ -471,8 +498,10 @@ static int unlink_fn(struct op *op, void *p)
 	r = op_writable(op, a->v);
 	if (!r)
 		r = op_entry(op, a->v, a->dir, a->name, a->len, &e);
-	if (!r && e.type == META_TYPE_VOLUME)
-		r = -EBUSY;
+	if (!r && e.type == META_TYPE_VOLUME) {
+		r = remove_placeholder(op, a, &e, &l, &it);
+		goto out;
+	}
 	if (!r) {
 		inos[0] = a->dir;
 		inos[1] = e.ino;
@@ -493,6 +522,7 @@ static int unlink_fn(struct op *op, void *p)
 	}
 	if (!r && a->gone)
 		*a->gone = (struct fs_node){ a->v->id, e.ino };
+out:
 	unlock_inodes(op, &l);
 	pthread_mutex_unlock(&a->v->names);
 	items_release(&it);

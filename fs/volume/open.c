@@ -16,6 +16,7 @@
 #define FORMAT_VERSION 1
 #define MEMORY_DEFAULT (512ull << 20)
 #define LOG_BYTES_DEFAULT (1ull << 30)
+#define COMPACT_AFTER_DEFAULT (64ull << 20)
 #define ROOT_VOLUME 1
 
 int random_bytes(void *buf, size_t n)
@@ -264,6 +265,7 @@ static int open_parts(struct fs *fs)
 	fs->space_unit = p->block_size + 4096;
 	sc.hash_algo = (enum hash_algo)p->hash_algo;
 	sc.codec = (enum store_codec)p->codec;
+	sc.pack_bytes = fs->opt.pack_bytes;
 	r = store_open(fs->io, &sc, 0, &fs->store);
 	if (!r)
 		r = reclaim_garbage_at_mount(fs);
@@ -297,12 +299,15 @@ static int open_parts(struct fs *fs)
 		r = log_start(fs->log, st->applied_lsn);
 	if (!r)
 		r = convert_new(fs, &fs->convert);
+	if (!r)
+		r = compact_new(&fs->compact);
 	return r;
 }
 
 static void free_memory(struct fs *fs)
 {
 	convert_free(fs->convert);
+	compact_free(fs->compact);
 	for (struct pending *q = fs->pending.head, *next; q; q = next) {
 		next = q->link;
 		free(q);
@@ -345,6 +350,8 @@ int fs_open(struct io *io, const struct fs_open_options *o, char *holder, size_t
 		fs->opt.memory_bytes = MEMORY_DEFAULT;
 	if (!fs->opt.log_bytes)
 		fs->opt.log_bytes = LOG_BYTES_DEFAULT;
+	if (!fs->opt.compact_after)
+		fs->opt.compact_after = COMPACT_AFTER_DEFAULT;
 	fs->opt.dirty_age_ms = o->dirty_age_ms == UINT32_MAX ? 0 : o->dirty_age_ms ? o->dirty_age_ms : 5000;
 	init_memory(fs);
 	r = vtab_init(&fs->vtab);

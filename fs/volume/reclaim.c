@@ -25,6 +25,7 @@ static int punch_step(struct fs *fs)
 		r = store_free(fs->store, f[i].pack, f[i].off, f[i].stored);
 		if (!r)
 			r = meta_freed_done(fs->meta, &f[i]);
+		fs->punched_bytes += f[i].stored;
 	}
 	if (r || !n) {
 		meta_rollback(fs->meta);
@@ -126,6 +127,13 @@ int reclaim_step(struct fs *fs)
 		r = reap_step(fs);
 	if (!r)
 		r = rows_step(fs);
+	if (!r) {
+		bool look = fs->punched_bytes >= fs->opt.compact_after;
+
+		if (look)
+			fs->punched_bytes = 0;
+		r = compact_step(fs, look);
+	}
 	return r;
 }
 

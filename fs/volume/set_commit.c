@@ -155,6 +155,9 @@ int fs_ioc_set_prepare(struct fs *fs, struct kagefs_ioc_set_prepare *a)
 	r = check_volumes(fs, a->volumes, a->nvolumes);
 	if (r)
 		return r;
+	/* What shared mappings have dirtied reaches us only when the kernel is told to let go of it. */
+	for (uint32_t i = 0; i < a->nvolumes; i++)
+		push_out(fs, a->volumes[i]);
 	lsn = log_end(fs->log);
 	pthread_mutex_lock(&fs->sets.lock);
 	r = prepare_locked(fs, a, m, &lsn);
@@ -219,6 +222,13 @@ static int choose_name(struct fs *fs, struct commit_arg *c, int64_t now)
 	return 0;
 }
 
+static uint32_t copy_flags(uint32_t set_flags)
+{
+	if (!(set_flags & KAGEFS_SET_WRITABLE))
+		return META_VOL_READ_ONLY;
+	return set_flags & KAGEFS_SET_ANY_WRITER ? 0 : META_VOL_RECOVERY;
+}
+
 /* The instant.  Gate held exclusively: nobody is inside an operation, so what every member shows is one moment (I4). */
 static int commit_fn(struct op *op, void *p)
 {
@@ -242,7 +252,7 @@ static int commit_fn(struct op *op, void *p)
 		v->id = v->line = atomic_fetch_add(&fs->next_vol, 1);
 		v->slot = UINT32_MAX;
 		v->root = of.root;
-		v->flags = META_VOL_SNAPSHOT | (c->m.flags & KAGEFS_SET_WRITABLE ? META_VOL_RECOVERY : META_VOL_READ_ONLY);
+		v->flags = META_VOL_SNAPSHOT | copy_flags(c->m.flags);
 		strcpy(v->name, c->name);
 		v->origin = of.id;
 		v->alias = of.alias;
@@ -470,6 +480,8 @@ int fs_ioc_set_commit(struct fs *fs, struct kagefs_ioc_set_commit *a)
 	if (r)
 		return r;
 	if (!again) {
+		for (uint32_t i = 0; i < c->m.nmembers && a->nvolumes; i++) /* else PREPARE did it */
+			push_out(fs, c->m.members[i].volume);
 		strcpy(c->name, a->name);
 		c->auto_name = !a->name[0];
 		r = commit_start(fs, c, &lsn);

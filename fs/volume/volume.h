@@ -81,6 +81,8 @@ struct fs_open_options {
 	uint64_t log_bytes;	 /* most the log may take; 0: default (1 GiB) */
 	uint32_t dirty_age_ms;	 /* 0: default (5000); UINT32_MAX: never by itself */
 	unsigned workers;	 /* hashing and compressing; 0: as many as CPUs */
+	uint64_t pack_bytes;	 /* size of a pack; 0: default (256 MiB) */
+	uint64_t compact_after;	 /* bytes of dead blocks after which sparse packs are searched for; 0: default (64 MiB) */
 	bool manual;		 /* tests: no apply, reclaim or checkpoint by itself, only through fs_run_background */
 	/* Called from a thread of this layer that holds no lock: drop the kernel's cached pages of every inode of this volume
 	 * with writable opens or mappings, after writing dirty ones back through fs_write.  May be NULL. */

@@ -81,7 +81,7 @@ int fs_ioc_info(struct fs *fs, struct kagefs_ioc_info *a)
 {
 	const struct meta_params *p = meta_params(fs->meta);
 
-	if (a->flags)
+	if (a->flags || !clear(a->reserved))
 		return -EINVAL;
 	memset(a, 0, sizeof(*a));
 	a->abi_version = KAGEFS_ABI_VERSION;
@@ -304,9 +304,10 @@ static int delete_fn(struct op *op, void *p)
 	struct vol *in = NULL;
 	struct meta_volume m;
 	struct meta_attr dir;
+	struct meta_entry e;
 	struct items it;
 	uint32_t uid;
-	bool any;
+	bool any, named = false;
 	int r = 0;
 
 	items_init(&it);
@@ -320,9 +321,15 @@ static int delete_fn(struct op *op, void *p)
 	if (!r && m.place_vol && !(m.flags & META_VOL_SNAPSHOT)) {
 		in = vol_head(&fs->vtab, m.place_vol);
 		r = in ? op_writable(op, in) : 0;
-		if (!r && in)
-			r = op_attr(op, in, m.place_dir, &dir);
+		/* After a rollback of `in` the name may be another's, or nobody's. */
 		if (!r && in) {
+			r = op_entry(op, in, m.place_dir, m.name, strlen(m.name), &e);
+			named = !r && e.type == META_TYPE_VOLUME && e.ino == m.alias;
+			r = r == -ENOENT ? 0 : r;
+		}
+		if (!r && named)
+			r = op_attr(op, in, m.place_dir, &dir);
+		if (!r && named) {
 			dir.size--;
 			dir.nlink--;
 			dir.mtime_ns = dir.ctime_ns = clock_realtime_ns();

@@ -22,7 +22,7 @@ if [ -z "${INSIDE_NAMESPACE:-}" ]; then
 	INSIDE_NAMESPACE=1 BACKEND=$BACKEND BUILD=$BUILD exec unshare --mount --pid --fork --kill-child --mount-proc bash "$0" "$@"
 fi
 HERE=$(cd "$(dirname "$0")" && pwd)
-T=$(mktemp -d /tmp/kagefs-agent.XXXXXX)
+T=$(mktemp -d "${TMPDIR:-/tmp}/fsrvp-test.XXXXXX")
 chmod 755 "$T"
 FAILED=0
 AGENT_PID= SMBD_PID= WINBIND_PID= FS_PID=
@@ -59,7 +59,7 @@ backend_start() {
 	kagefs)
 		AGENT=$BUILD/kagefs-fsrvpd
 		"$BUILD/kagefs" mkfs "$T/store" || die "mkfs"
-		"$BUILD/kagefs" mount "$T/store" "$VOLUMES" -f >"$T/fs.log" 2>&1 &
+		"$BUILD/kagefs" mount -f -o allow_other "$T/store" "$VOLUMES" >"$T/fs.log" 2>&1 &
 		FS_PID=$!
 		wait_for mountpoint -q "$VOLUMES" || die "mount: $(tail -5 "$T/fs.log")" ;;
 	*) die "unknown backend $BACKEND" ;;

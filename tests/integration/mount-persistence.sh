@@ -29,6 +29,17 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
 	same "$(cat "$M/turn")" "$i" "turn"
 done
 
+# a mount that comes while the last one is still closing waits for it
+if [ "$(id -u)" = 0 ]; then
+	for i in 1 2 3; do
+		head -c 40000000 /dev/urandom > "$M/dirty"
+		umount -i "$M" # returns at once
+		k mount "$S" "$M" 2> "$T/err"
+		same "$(stat -c %s "$M/dirty")" 40000000 "after a mount that waited"
+		rm "$M/dirty"
+	done
+fi
+
 # SIGTERM unmounts cleanly, also with files open.
 pid=$(daemon_pid)
 echo before-term > "$M/term"

@@ -118,7 +118,7 @@ static bool same_content(struct compare *c, struct minode *i, struct fs_node nod
 			n = last;
 		}
 		for (unsigned n = 0; n < 3; n++)
-			if (!same_bytes(c, i, node, rnd(w, i->size), 20000))
+			if (!same_bytes(c, i, node, look(w, i->size), 20000))
 				return false;
 		if (!same_bytes(c, i, node, i->size - 5000, 5100))
 			return false;
@@ -227,10 +227,10 @@ static int on_name(void *arg, const char *name, size_t len, uint8_t dtype, struc
 static bool same_names(struct compare *c, struct mvol *v, struct minode *dir, struct fs_node node)
 {
 	struct listing l = { .c = c, .v = v, .dir = dir };
-	bool with_attr = one_in(c->w, 4);
+	bool with_attr = (look(c->w, 4) == 0);
 
 	do {
-		unsigned max = 1 + (unsigned)rnd(c->w, 30);
+		unsigned max = 1 + (unsigned)look(c->w, 30);
 		const struct mname *after = l.next ? &model_names[dir->ents[l.next - 1].name] : NULL;
 		int r;
 
@@ -253,7 +253,7 @@ static bool same_names(struct compare *c, struct mvol *v, struct minode *dir, st
 		struct fs_attr a;
 		int r;
 
-		if (!e->vol && !one_in(c->w, 3))
+		if (!e->vol && !(look(c->w, 3) == 0))
 			continue;
 		r = fs_lookup(c->w->fs, node, model_names[e->name].s, model_names[e->name].len, &a);
 		if (r)
@@ -330,7 +330,7 @@ static bool same_snapshots(struct compare *c, struct mvol *v)
 		int r;
 
 		before = l.given;
-		r = fs_readdir(c->w->fs, dir, l.last, strlen(l.last), 1 + (unsigned)rnd(c->w, 5), false, on_snapshot, &l);
+		r = fs_readdir(c->w->fs, dir, l.last, strlen(l.last), 1 + (unsigned)look(c->w, 5), false, on_snapshot, &l);
 		if (l.bad)
 			return false;
 		if (r)

@@ -301,7 +301,7 @@ static void op_set_commit(struct world *w)
 	unsigned slot = (unsigned)rnd(w, ARRAY_SIZE(w->prepared));
 	bool announced = w->prepared[slot] != NULL;
 	char name[256] = "";
-	struct mset *t;
+	struct mset *t, changed;
 	int want, got;
 
 	if (w->state->nvols >= VOLS_MAX)
@@ -322,10 +322,12 @@ static void op_set_commit(struct world *w)
 		for (unsigned i = 0; i < t->n; i++)
 			a.volumes[i] = w->vol_of[t->volume[i]];
 	}
-	new_record(w, t, a.record, &a.record_len);
+	changed = *t;
+	new_record(w, &changed, a.record, &a.record_len);
 	want = want_commit(w, t, name, sizeof(name));
 	got = fs_ioc_set_commit(w->fs, &a);
 	if (!want) {
+		*t = changed; /* a commit that fails leaves the record as it was */
 		commit_effect(w, t, name, &a, !got);
 		if (announced)
 			w->prepared[slot] = NULL;
@@ -534,7 +536,7 @@ static bool delete_one_name(struct world *w)
 
 		pick_vol(w, &d);
 		d.i = d.v->inodes[rnd(w, d.v->ninodes)];
-		if (!d.i->nents)
+		if (!d.i->nents || (d.v->flags & MVOL_RO))
 			continue;
 		e = &d.i->ents[rnd(w, d.i->nents)];
 		if (e->vol && state_resolve(w->state, d.v, e->key))
@@ -556,6 +558,7 @@ static bool delete_one_name(struct world *w)
 				vol_inode_del(d.v, e->key);
 		}
 		touch(w, &d, true);
+		d.i->nlink -= rmdir;
 		inode_ent_del(d.i, e->name);
 		return true;
 	}
@@ -569,6 +572,12 @@ void delete_everything(struct world *w)
 	w->doing = "deleting everything";
 	holds_clear(w);
 	for (unsigned n = 0; n < ARRAY_SIZE(w->prepared); n++) {
+		struct kagefs_ioc_set_delete a = { 0 };
+
+		if (!w->prepared[n])
+			continue;
+		memcpy(a.uuid.b, w->prepared[n]->uuid, 16);
+		expect(w, fs_ioc_set_delete(w->fs, &a), 0, "deleting a prepared set at the end");
 		free(w->prepared[n]);
 		w->prepared[n] = NULL;
 	}

@@ -41,7 +41,7 @@ struct config {
 struct world {
 	struct io *io;
 	struct fs *fs; /* NULL: closed */
-	struct rng rng;
+	struct rng rng, look; /* look: of comparisons, so that these change nothing else */
 	uint64_t seed, op;
 	const char *doing; /* the running operation */
 	struct config cfg;
@@ -82,6 +82,11 @@ static inline uint64_t rnd(struct world *w, uint64_t n)
 static inline bool one_in(struct world *w, uint64_t n)
 {
 	return rng_one_in(&w->rng, n);
+}
+
+static inline uint64_t look(struct world *w, uint64_t n)
+{
+	return rng_below(&w->look, n);
 }
 
 uint64_t ino_key_new(struct world *w, uint64_t ino);

@@ -440,7 +440,7 @@ static int op_move(struct run *t)
 	hash_of(1 + below(t, NCONTENT), hash);
 	r = meta_block_find(t->m, hash, &b);
 	if (r == 0)
-		r = meta_block_move(t->m, b.id, 9, (b.id << 20) + (t->op & 0xfffff), 40);
+		r = meta_block_move(t->m, b.id, 9, (b.id << 20) + (t->op & 0xfffff), 40, 0);
 	if (r < 0 && r != -ENOENT && r != -EINVAL)
 		return r;
 	n = meta_freed_list(t->m, f, ARRAY_SIZE(f));

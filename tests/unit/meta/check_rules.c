@@ -528,9 +528,9 @@ START_TEST(test_blocks_die_revive_move_and_are_given_back)
 	tx(s.m);
 	ck_zero(meta_freed_done(s.m, &f[0]));
 	ck_assert_int_eq(meta_freed_done(s.m, &f[0]), -ENOENT);
-	ck_zero(meta_block_move(s.m, a, 7, 4096, 90));
-	ck_assert_int_eq(meta_block_move(s.m, a, 7, 4096, 90), -EINVAL);
-	ck_assert_int_eq(meta_block_move(s.m, 999, 7, 0, 90), -ENOENT);
+	ck_zero(meta_block_move(s.m, a, 7, 4096, 90, 0));
+	ck_assert_int_eq(meta_block_move(s.m, a, 7, 4096, 90, 0), -EINVAL);
+	ck_assert_int_eq(meta_block_move(s.m, 999, 7, 0, 90, 0), -ENOENT);
 	end(s.m);
 	ck_assert_int_eq(meta_place_used(s.m, hash, f[0].pack, f[0].off), 0);
 	ck_assert_int_eq(meta_freed_list(s.m, f, 8), 1);
