@@ -217,8 +217,15 @@ static int apply_config(struct options *o, const struct conf *c)
 		if (table[e].set == set_allow) {
 			char *rest = s->params[i].value, *who;
 
-			while (!err && (who = strsep(&rest, ",")))
-				err = apply(o, &table[e], who + strspn(who, " \t"));
+			while (!err && (who = strsep(&rest, ","))) {
+				size_t len;
+
+				who += strspn(who, " \t");
+				len = strlen(who);
+				while (len && (who[len - 1] == ' ' || who[len - 1] == '\t'))
+					who[--len] = '\0';
+				err = apply(o, &table[e], who);
+			}
 		} else {
 			err = apply(o, &table[e], s->params[i].value);
 		}

@@ -39,7 +39,7 @@ struct log_config {
 	size_t buffer_bytes;	  /* memory for records not yet written; >= 2 * max_record_bytes */
 	uint32_t dirty_age_ms;	  /* see above; 0 = only when asked */
 };
-#define LOG_SEGMENT_BYTES_DEFAULT (64u << 20)
+#define LOG_SEGMENT_BYTES_DEFAULT (16u << 20)
 #define LOG_RECORD_OVERHEAD 64 /* upper bound of what one record costs beside its payload, padding included */
 
 /* Create directory log/ and its first four segments, durable when it returns.  -EEXIST if log/ is there, -EINVAL for a

@@ -56,13 +56,14 @@ int node_attr(struct fs *fs, struct vol *v, uint64_t ino, struct fs_attr *out)
 	}
 	if (ino != FS_INO_SNAPSHOTS && !(ino & PLACEHOLDER_BIT))
 		return -ESTALE;
-	/* A virtual directory looks like the volume's root, without write permission. */
+	/* A virtual directory belongs to the owner of the volume's root.  Everybody may pass: what lies below has rights of its own,
+	 * and a user whom only an ACL lets into the volume must reach his snapshots too. */
 	row_key_set(&k, v->id, ROW_ATTR, v->root, NULL, 0);
 	r = rows_get(fs, v, &k, &val);
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
 	attr_fill(fs, v, ino, &val.attr, out);
-	out->mode = S_IFDIR | (val.attr.mode & 0555);
+	out->mode = S_IFDIR | 0555;
 	out->nlink = 2;
 	out->size = 0;
 	return 0;

@@ -63,6 +63,7 @@ int main(void)
 	srunner_add_suite(r, make_ntlm_suite());
 	srunner_add_suite(r, make_spnego_suite());
 	srunner_add_suite(r, make_assoc_suite());
+	srunner_add_suite(r, make_auth_suite());
 	srunner_add_suite(r, make_machine_suite());
 	srunner_add_suite(r, make_record_suite());
 	srunner_add_suite(r, make_access_suite());

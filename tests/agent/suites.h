@@ -12,6 +12,7 @@ Suite *make_npa_suite(void);
 Suite *make_ntlm_suite(void);
 Suite *make_spnego_suite(void);
 Suite *make_assoc_suite(void);
+Suite *make_auth_suite(void);
 Suite *make_machine_suite(void);
 Suite *make_record_suite(void);
 Suite *make_access_suite(void);

@@ -13,20 +13,28 @@ for n in mkfs fsck mount umount; do [ -x "$T/inst/sbin/$n.kagefs" ] || fail "$n.
 export PATH=$T/inst/bin:$T/inst/sbin:$PATH
 mkfs.kagefs --block-size 16K --compress zstd "$S"
 mkdir "$M"
+# mount.fuse looks for the program in the system's folders only: in a private mount namespace ours lies there.
 if [ -x /sbin/mount.fuse ] || [ -x /sbin/mount.fuse3 ]; then
-	mount -t fuse.kagefs "$S" "$M" -o allow_other,default_permissions,nofail,x-systemd.mount-timeout=120
-	is_mounted "$M" || fail "mount -t fuse.kagefs"
-	findmnt -n -o OPTIONS "$M" | grep -q allow_other || fail "allow_other is not on"
-	echo x > "$M/f"
-	kagefs umount "$M"
-	mount -t fuse.kagefs "$S" "$M" -o ro,noexec
-	same "$(cat "$M/f")" x "read-only mount"
-	findmnt -n -o OPTIONS "$M" | grep -q noexec || fail "noexec is not on"
-	must_fail touch "$M/g"
-	umount "$M"
-	rc=0
-	mount -t fuse.kagefs "$T/none" "$M" 2> "$T/err" || rc=$?
-	same "$rc" 32 "exit code of mount -t for a missing store"
+	cat > "$T/inner" << 'X'
+set -eu
+T=$1 S=$1/s M=$1/m
+fail() { echo "FAILED: install: $*" >&2; exit 1; }
+mount --bind "$T/inst/bin" /usr/local/bin
+mount -t fuse.kagefs "$S" "$M" -o allow_other,default_permissions,nofail,x-systemd.mount-timeout=120
+same=$(findmnt -n -o FSTYPE,OPTIONS "$M")
+case $same in fuse.kagefs*allow_other*) ;; *) fail "mounted as: $same" ;; esac
+echo x > "$M/f"
+kagefs umount "$M"
+mount -t fuse.kagefs "$S" "$M" -o ro,noexec
+[ "$(cat "$M/f")" = x ] || fail "read-only mount"
+findmnt -n -o OPTIONS "$M" | grep -q noexec || fail "noexec is not on"
+if touch "$M/g" 2> /dev/null; then fail "writing on a read-only mount"; fi
+umount "$M"
+rc=0
+mount -t fuse.kagefs "$T/none" "$M" 2> "$T/err" || rc=$?
+[ "$rc" = 32 ] || fail "mount -t for a missing store: exit code $rc"
+X
+	unshare -m bash "$T/inner" "$T"
 else
 	say "no /sbin/mount.fuse: mount -t is not tried"
 fi
