@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Start, main loop and end of kagefs-fsrvpd.  The main thread accepts connections and guards the pipe's name. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,7 +59,7 @@ static int go_to_background(struct daemon *d)
 	char ok;
 	pid_t pid;
 
-	if (pipe(p) < 0)
+	if (pipe2(p, O_CLOEXEC) < 0)
 		return -errno;
 	pid = fork();
 	if (pid < 0)
@@ -72,15 +73,25 @@ static int go_to_background(struct daemon *d)
 	return setsid() < 0 ? -errno : 0;
 }
 
+/* From here on in the background: nothing of the terminal is kept. */
+static void let_go(struct daemon *d)
+{
+	CLEANUP_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	msg_open("kagefs-fsrvpd", MSG_SYSLOG, d->options.debug ? LOG_DEBUG : LOG_INFO);
+	if (chdir("/") < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+		msg(LOG_WARNING, "cannot let go of the terminal: error=%m");
+	if (write(d->ready_fd, "1", 1) != 1)
+		msg(LOG_WARNING, "cannot tell the parent process: error=%m");
+	cleanup_fd(&d->ready_fd);
+	d->ready_fd = -1;
+}
+
 static void report_ready(struct daemon *d)
 {
 	notify("READY=1\nSTATUS=serving FssagentRpc");
-	if (d->ready_fd >= 0) {
-		if (write(d->ready_fd, "1", 1) != 1)
-			msg(LOG_WARNING, "cannot tell the parent process: error=%m");
-		cleanup_fd(&d->ready_fd);
-		d->ready_fd = -1;
-	}
+	if (d->ready_fd >= 0)
+		let_go(d);
 }
 
 static int catch_signals(struct daemon *d)
@@ -245,7 +256,7 @@ int main(int argc, char **argv)
 	umask(022);
 	if (!d.options.foreground)
 		err = go_to_background(&d);
-	msg_open("kagefs-fsrvpd", d.options.foreground ? MSG_STDERR : MSG_SYSLOG, d.options.debug ? LOG_DEBUG : LOG_INFO);
+	msg_open("kagefs-fsrvpd", MSG_STDERR, d.options.debug ? LOG_DEBUG : LOG_INFO); /* let_go changes it */
 	if (!err)
 		err = catch_signals(&d);
 	if (!err)

@@ -9,6 +9,7 @@
 #include "agent/samba/conf.h"
 
 #define SECTION "fsrvpd"
+#define DEFAULT_CONFIG "/etc/kagefs/fsrvpd.conf"
 #define SECONDS_MAX 31536000ul
 
 struct entry {
@@ -73,7 +74,13 @@ static int set_config(struct options *o, const char *value)
 
 static int set_smb_conf(struct options *o, const char *value)
 {
-	return set_string(&o->smb_conf, value);
+	char *path = realpath(value, NULL); /* the daemon leaves this directory */
+
+	if (!path)
+		return -errno;
+	free(o->smb_conf);
+	o->smb_conf = path;
+	return 0;
 }
 
 static int set_ncalrpc_dir(struct options *o, const char *value)
@@ -152,7 +159,7 @@ static int set_reconcile(struct options *o, const char *value)
 
 static const struct entry table[] = {
 	{ "foreground", 'f', NULL, "stay in the foreground, log to standard error", set_foreground },
-	{ "config", 0, "FILE", "read options from section [" SECTION "] of FILE; the command line wins", set_config },
+	{ "config", 0, "FILE", "options from section [" SECTION "] of FILE (" DEFAULT_CONFIG " if it is there)", set_config },
 	{ "smb-conf", 0, "FILE", "Samba's configuration (/etc/samba/smb.conf)", set_smb_conf },
 	{ "ncalrpc-dir", 0, "DIR", "serve the pipe in DIR/np (what smb.conf says)", set_ncalrpc_dir },
 	{ "expose", 0, "auto|registry|include", "how Samba learns of shares (auto: registry if it has registry shares)",
@@ -261,9 +268,10 @@ static int set_defaults(struct options *o)
 	return 0;
 }
 
-/* config_only: the first pass, which looks for --config and nothing else. */
+/* config_only: the first pass, which looks for --config and nothing else; the command line wins over the file. */
 static int parse_line(struct options *o, int argc, char **argv, const struct option *longs, bool config_only)
 {
+	bool have_config = false;
 	int c, err = 0;
 
 	optind = 0;
@@ -271,13 +279,18 @@ static int parse_line(struct options *o, int argc, char **argv, const struct opt
 	while (!err && (c = getopt_long(argc, argv, "fhV", longs, NULL)) != -1) {
 		size_t i = c >= LONG_BASE ? (size_t)(c - LONG_BASE) : 0;
 
-		if (c == '?')
-			return config_only ? 0 : -EINVAL;
+		if (c == '?') {
+			if (config_only)
+				continue;
+			return -EINVAL;
+		}
 		while (c < LONG_BASE && table[i].letter != c)
 			i++;
 		if (config_only) {
-			if (table[i].set == set_config)
+			if (table[i].set == set_config) {
+				have_config = true;
 				err = read_config(o, optarg);
+			}
 		} else if (table[i].set) {
 			err = apply(o, &table[i], optarg);
 		} else if (table[i].letter == 'h') {
@@ -288,6 +301,8 @@ static int parse_line(struct options *o, int argc, char **argv, const struct opt
 			return 1;
 		}
 	}
+	if (!err && config_only && !have_config && access(DEFAULT_CONFIG, F_OK) == 0)
+		err = read_config(o, DEFAULT_CONFIG);
 	if (!err && !config_only && optind < argc) {
 		fprintf(stderr, "kagefs-fsrvpd: unexpected argument: %s\n", argv[optind]);
 		return -EINVAL;

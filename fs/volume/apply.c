@@ -13,7 +13,7 @@
 #include "fs/volume/internal.h"
 
 #define BATCH_RECORDS 16384u
-#define BATCH_BYTES (128ull << 20) /* of file bytes */
+#define BATCH_BLOCKS 4096u /* that conversion may have to read and store: bounds how long the writer is held */
 
 struct attr_slot {
 	uint64_t vol, ino;
@@ -317,18 +317,18 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 /* Take the front of the queue that is durable and complete; NULL: nothing. */
 static struct pending *batch_take(struct fs *fs, uint64_t *upto, uint64_t *next)
 {
-	uint64_t durable = log_durable(fs->log), bytes = 0;
+	uint64_t durable = log_durable(fs->log), blocks = 0;
 	struct pending *head, **end;
 	unsigned n = 0;
 
 	pthread_mutex_lock(&fs->pending.lock);
 	head = fs->pending.head;
-	for (end = &fs->pending.head; *end && n < BATCH_RECORDS && bytes < BATCH_BYTES; end = &(*end)->link, n++) {
+	for (end = &fs->pending.head; *end && n < BATCH_RECORDS && blocks < BATCH_BLOCKS; end = &(*end)->link, n++) {
 		struct pending *q = *end;
 
 		if (q->next > durable || !atomic_load_explicit(&q->ready, memory_order_acquire))
 			break;
-		bytes += q->next - q->lsn;
+		blocks += (q->next - q->lsn) / fs->block_size + (q->next - q->lsn > q->len + LOG_RECORD_OVERHEAD);
 		*upto = q->lsn;
 		*next = q->next;
 	}

@@ -22,6 +22,7 @@
 #include "fs/base/hash.h"
 
 #define SHARDS 64
+#define LRU_LEAST 16u /* more than any operation looks up */
 
 struct row_ver {
 	struct row_ver *older;
@@ -64,6 +65,7 @@ struct shard {
 	uint32_t nbuckets, nrows; /* power of two */
 	struct row_set *sets[64];
 	struct row_lru lru;
+	unsigned nlru;
 	uint64_t bytes;
 };
 
@@ -276,6 +278,7 @@ static void lru_off_locked(struct shard *s, struct row *w)
 	if (w->on_lru) {
 		TAILQ_REMOVE(&s->lru, w, lru);
 		w->on_lru = false;
+		s->nlru--;
 	}
 }
 
@@ -291,12 +294,11 @@ static void rest_locked(struct rows *r, struct shard *s, struct row *w)
 	}
 	TAILQ_INSERT_HEAD(&s->lru, w, lru);
 	w->on_lru = true;
-	while (s->bytes > r->shard_max) {
+	s->nlru++;
+	/* The newest few stay even then: an operation that loaded them one by one needs all of them at once. */
+	while (s->bytes > r->shard_max && s->nlru > LRU_LEAST) {
 		struct row *last = TAILQ_LAST(&s->lru, row_lru);
 
-		/* The newest few stay even then: an operation that loaded them is about to use them. */
-		if (!last || last == TAILQ_FIRST(&s->lru))
-			break;
 		lru_off_locked(s, last);
 		unlink_locked(s, last);
 	}

@@ -95,7 +95,7 @@ int fs_format(struct io *io, const struct fs_format_options *o) MUST_USE;
 /* Lock, recover, replay.  io is borrowed.  -EBUSY locked (holder, if not NULL, gets who); -ENOENT no store here;
  * -EPROTONOSUPPORT newer format; -EUCLEAN damaged. */
 int fs_open(struct io *io, const struct fs_open_options *o, char *holder, size_t holder_size, struct fs **out) MUST_USE;
-/* Everything durable and applied, store closed.  fs is freed in any case; the error says what was not made durable. */
+/* Everything durable, store closed.  fs is freed in any case; the error says what was not made durable. */
 int fs_close(struct fs *fs) MUST_USE;
 /* Free without writing anything more: power-cut tests, and a store that was poisoned. */
 void fs_abandon(struct fs *fs);

@@ -6,7 +6,8 @@
  *   smbwork order URL URL ACKED          bump a counter in the first file, then in the second, for ever
  *   smbwork guest URL ACKED BLOCKS       write numbered blocks into a disk image, as a virtual machine does
  *   smbwork bank URL ACKED               transfers between accounts in an SQLite database
- *   smbwork settle URL                   open such a database, which rolls back an unfinished transfer, and check it
+ *   smbwork settle URL                   open such a database, which rolls back an unfinished transfer; put a mark in it
+ *   smbwork books URL                    check such a database, and tell whether it has the mark
  *   smbwork hold URL NOTE                write into a file until that is refused; note the error's name
  *   smbwork guest-check IMAGE BLOCKS     of a local image: prints the number of the last block; fails unless all blocks
  *                                        before it are there and none after it
@@ -478,17 +479,24 @@ static int bank(const char *url, const char *note)
 	return 0;
 }
 
-static int settle(const char *url)
+static int books(const char *url, int settle)
 {
 	sqlite3 *db = database_open(url, SQLITE_OPEN_READWRITE);
-	char *whole = sql_value(db, "pragma integrity_check"), *sum = sql_value(db, "select sum(balance) from account");
-	char *n = sql_value(db, "select n from done");
-	int bad = strcmp(whole, "ok") != 0 || atoi(sum) != ACCOUNTS * BALANCE;
+	char *whole, *sum, *n, *settled;
+	int bad;
 
-	printf("integrity_check %s, sum %s, last commit %s\n", whole, sum, n);
+	if (settle) /* a commit also removes a journal that was cut off before it had its first bytes */
+		sql(db, "pragma temp_store=memory; create table settled(note)");
+	whole = sql_value(db, "pragma integrity_check");
+	sum = sql_value(db, "select sum(balance) from account");
+	n = sql_value(db, "select n from done");
+	settled = sql_value(db, "select count(*) from sqlite_master where name = 'settled'");
+	bad = strcmp(whole, "ok") != 0 || atoi(sum) != ACCOUNTS * BALANCE;
+	printf("integrity_check %s, sum %s, settled %s, last commit %s\n", whole, sum, settled, n);
 	free(whole);
 	free(sum);
 	free(n);
+	free(settled);
 	sqlite3_close(db);
 	return bad;
 }
@@ -581,9 +589,9 @@ int main(int argc, char **argv)
 		smb_begin();
 		return bank(argv[2], argv[3]);
 	}
-	if (strcmp(verb, "settle") == 0 && argc == 3) {
+	if ((strcmp(verb, "settle") == 0 || strcmp(verb, "books") == 0) && argc == 3) {
 		smb_begin();
-		return settle(argv[2]);
+		return books(argv[2], verb[0] == 's');
 	}
 	if (strcmp(verb, "hold") == 0 && argc == 4) {
 		smb_begin();

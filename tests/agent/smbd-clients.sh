@@ -45,7 +45,7 @@ smbd_killed() {
 		rpc "fss_create_expose backup rw fsrvp_share second" >/dev/null 2>&1 &
 		local client=$!
 		sleep $delay
-		for pid in $(pgrep -x smbd); do kill -9 "$pid"; done # all in this process namespace
+		for pid in $(pgrep -x smbd); do kill -9 "$pid" 2>/dev/null; done # all in this process namespace
 		wait "$SMBD_PID" 2>/dev/null
 		wait $client
 		smbd_start

@@ -16,7 +16,7 @@ cycle() { # one client's whole work; whether it succeeds does not matter
 }
 
 agent_under_killer() { # KILL_AT KILL_AFTER
-	LD_PRELOAD=$KILLER KILL_AT=$1 KILL_AFTER=$2 KILL_LOG=$T/calls "$AGENT" -f --smb-conf "$T/smb.conf" \
+	LD_PRELOAD=$KILLER KILL_AT=$1 KILL_AFTER=$2 KILL_LOG=$T/calls "$AGENT" -f --config /dev/null --smb-conf "$T/smb.conf" \
 		--shares-file "$T/shares.conf" --require-rpc-auth no >>"$T/agent.log" 2>&1 &
 	AGENT_PID=$!
 	disown # or bash tells of each kill

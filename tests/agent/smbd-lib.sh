@@ -157,7 +157,7 @@ winbind_start() { mkdir -p /run/samba "$T/samba/winbind"; mount -t tmpfs none /r
 
 # ---- the agent ----
 agent_start() {
-	"$AGENT" -f --debug --smb-conf "$T/smb.conf" --shares-file "$T/shares.conf" "$@" >>"$T/agent.log" 2>&1 &
+	"$AGENT" -f --debug --config /dev/null --smb-conf "$T/smb.conf" --shares-file "$T/shares.conf" "$@" >>"$T/agent.log" 2>&1 &
 	AGENT_PID=$!
 	wait_for test -S "$T/samba/ncalrpc/np/.kagefs-fssagentrpc" || die "the agent does not start"
 	# Clients that come before it is ready wait in the socket's backlog.

@@ -2,7 +2,7 @@
 /*
  * The long-running tests of the engine.
  *
- *   model --seeds A:B [--ops N] [--crash N] [--check N] [--compare N] [--verbose]
+ *   model --seeds A:B [--ops N] [--crash N] [--check N] [--compare N] [--watch N] [--verbose] [--trace]
  *         random operations beside a model, seeds A to B - 1 (MODEL_SEEDS=A:B in the environment counts instead), N operations
  *         each; about one power cut in --crash operations (0: none); fs_check after a drain each --check operations, everything
  *         compared each --compare operations.
@@ -56,6 +56,8 @@ int main(int argc, char **argv)
 		{ "seeds", required_argument, NULL, 's' }, { "ops", required_argument, NULL, 'o' },
 		{ "crash", required_argument, NULL, 'c' }, { "check", required_argument, NULL, 'k' },
 		{ "compare", required_argument, NULL, 'p' }, { "verbose", no_argument, NULL, 'v' },
+		{ "watch", required_argument, NULL, 'w' },
+		{ "trace", no_argument, NULL, 'T' },
 		{ "cut", required_argument, NULL, 'u' },   { "threads", required_argument, NULL, 't' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -73,6 +75,8 @@ int main(int argc, char **argv)
 		case 'k': cfg.check_every = strtoull(optarg, NULL, 0); break;
 		case 'p': cfg.compare_every = strtoull(optarg, NULL, 0); break;
 		case 'v': cfg.verbose = true; break;
+		case 'w': cfg.watch_from = strtoull(optarg, NULL, 0); break;
+		case 'T': cfg.trace = true; break;
 		case 'u': cut = strtoull(optarg, NULL, 0); break;
 		case 't': threads = strtoull(optarg, NULL, 0); break;
 		default: return 2;

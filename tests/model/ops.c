@@ -144,7 +144,7 @@ void good(struct world *w)
 static void run(struct world *w, struct op_kind *k)
 {
 	running = k;
-	w->doing = k->name;
+	w->doing = w->last = k->name;
 	w->now += 1 + (int64_t)rnd(w, 300000000);
 	test_clock_set(w->now);
 	k->done++;

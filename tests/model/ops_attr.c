@@ -105,7 +105,7 @@ static void op_setattr(struct world *w)
 			i->btime = a.btime_ns;
 		remember(w, lsn, i->nlink ? WITNESS_CTIME : WITNESS_NONE, t.vk, t.ik);
 	}
-	expect(w, got, want, "setattr mask %x on %llu/%llu (mode %o)", mask, (unsigned long long)t.node.vol, (unsigned long long)t.node.ino,
+	expect(w, got, want, "setattr mask %x size %llu on %llu/%llu (mode %o)", mask, (unsigned long long)a.size, (unsigned long long)t.node.vol, (unsigned long long)t.node.ino,
 	       t.i->mode);
 	if (!got && !want) {
 		compare_attr(w, w->state, t.vk, t.ik, &out);

@@ -126,7 +126,7 @@ static void op_fallocate(struct world *w)
 			i->size = MAX(i->size, off + len);
 		remember(w, lsn, i->nlink ? WITNESS_CTIME : WITNESS_NONE, t.vk, t.ik);
 	}
-	expect(w, got, want, "fallocate mode %d, %llu at %llu", mode, (unsigned long long)len, (unsigned long long)off);
+	expect(w, got, want, "fallocate mode %d, %llu at %llu in %llu/%llu", mode, (unsigned long long)len, (unsigned long long)off, (unsigned long long)t.node.vol, (unsigned long long)t.node.ino);
 	if (!got && !want)
 		good(w);
 }

@@ -278,7 +278,7 @@ static void commit_effect(struct world *w, struct mset *t, const char *name, con
 		struct mvol *of = state_vol(w->state, t->volume[i]), *v = vol_copy(of);
 
 		v->key = vol_key_new(w, known ? a->members[i].snapshot : 0);
-		v->flags = MVOL_SNAPSHOT | (t->flags & KAGEFS_SET_WRITABLE ? MVOL_RECOVERY : MVOL_RO);
+		v->flags = MVOL_SNAPSHOT | (!(t->flags & KAGEFS_SET_WRITABLE) ? MVOL_RO : t->flags & KAGEFS_SET_ANY_WRITER ? 0 : MVOL_RECOVERY);
 		v->origin = of->key;
 		v->set = t->key;
 		v->created = (uint64_t)w->now;
@@ -335,7 +335,7 @@ static void op_set_commit(struct world *w)
 	} else if (!announced) {
 		free(t);
 	}
-	expect(w, got, want, "committing a set of %u as '%s'", a.nvolumes, name);
+	expect(w, got, want, "committing a set of %u (first %llu as %llu, last %llu as %llu) as '%s'", a.nvolumes, (unsigned long long)a.members[0].volume, (unsigned long long)a.members[0].snapshot, (unsigned long long)a.members[a.nvolumes - 1].volume, (unsigned long long)a.members[a.nvolumes - 1].snapshot, name);
 	if (!got && !want && !sim_is_off(w->io)) {
 		if (strcmp(a.name, name) || a.state != KAGEFS_SET_COMMITTED)
 			world_fail(w, "committed as '%s' state %x, want '%s'", a.name, a.state, name);

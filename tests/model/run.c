@@ -11,9 +11,16 @@
 
 static void compare_now(struct world *w)
 {
+	bool again;
+
 	w->doing = "compare";
-	if (!compare_all(w, w->state, false) && !sim_is_off(w->io))
-		world_fail(w, "engine and model differ");
+	if (compare_all(w, w->state, false) || sim_is_off(w->io))
+		return;
+	/* In the database, or only in memory? */
+	world_close(w);
+	world_open(w);
+	again = compare_all(w, w->state, true);
+	world_fail(w, "engine and model differ; after a restart they %s", again ? "agree" : "still differ");
 }
 
 static void arm_cut(struct world *w)
@@ -35,6 +42,10 @@ static void steps(struct world *w)
 		do_op(w);
 		if (c->crash_in && one_in(w, c->crash_in))
 			arm_cut(w);
+		if (c->watch_from && w->op >= c->watch_from && !sim_is_off(w->io)) {
+			compare_now(w);
+			world_check(w, false);
+		}
 		if (!sim_is_off(w->io) && c->compare_every && w->op % c->compare_every == 0)
 			compare_now(w);
 		if (!sim_is_off(w->io) && c->check_every && w->op % c->check_every == 0) {

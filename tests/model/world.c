@@ -18,7 +18,8 @@ void world_fail(struct world *w, const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "FAILED seed=%llu op=%llu (%s): ", (unsigned long long)w->seed, (unsigned long long)w->op, w->doing);
+	fprintf(stderr, "FAILED seed=%llu op=%llu (%s, last %s): ", (unsigned long long)w->seed, (unsigned long long)w->op, w->doing,
+		w->last);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
@@ -198,11 +199,15 @@ void expect(struct world *w, int64_t got, int64_t want, const char *fmt, ...)
 	char text[1024];
 	va_list ap;
 
-	if (got == want || sim_is_off(w->io))
+	if ((got == want || sim_is_off(w->io)) && !w->cfg.trace)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (w->cfg.trace)
+		printf("%llu %s: %lld\n", (unsigned long long)w->op, text, (long long)got);
+	if (got == want || sim_is_off(w->io))
+		return;
 	world_fail(w, "%s: got %lld (%s), want %lld (%s)", text, (long long)got, got < 0 ? strerror((int)-got) : "", (long long)want,
 		   want < 0 ? strerror((int)-want) : "");
 }
@@ -276,13 +281,9 @@ void world_close(struct world *w)
 	sim_unlock(w->io);
 	forget_memory(w);
 	if (!r) {
-		durable_now(w);
-		w->npast = 1;
-	}
-	/* Nameless inodes are reaped by the next mount. */
-	if (!sim_is_off(w->io))
+		/* It says so, even if the power went while it tidied up.  Nameless inodes are reaped by the next mount. */
+		forget_past(w, w->npast - 1);
 		state_forget_nameless(&w->state);
-	if (!r && !sim_is_off(w->io)) {
 		state_unref(w->past[0].state);
 		w->past[0].state = state_ref(w->state);
 	}
@@ -373,18 +374,27 @@ void world_crash(struct world *w)
 
 static void print_report(void *arg, const char *number, const char *text)
 {
-	if (++*(unsigned *)arg <= 10)
+	struct world *w = arg;
+
+	/* A punch is not durable by itself: after a power cut the bytes of a released block may be there again. */
+	if (w->crashes && !strcmp(number, "M10") && strstr(text, "holds a block that no row names")) {
+		w->tolerated++;
+		return;
+	}
+	if (++w->reported <= 10)
 		fprintf(stderr, "check: %s %s\n", number, text);
 }
 
 void world_check(struct world *w, bool drain)
 {
-	unsigned n = 0;
-	struct fs_check_options o = { .verify_blocks = true, .drain = drain, .report = print_report, .arg = &n };
+	struct fs_check_options o = { .verify_blocks = true, .drain = drain, .report = print_report, .arg = w };
 	int r;
 
 	w->checks++;
+	w->tolerated = w->reported = 0;
 	r = fs_check(w->fs, &o);
+	if (r > 0 && (unsigned)r == w->tolerated)
+		r = 0;
 	if (r && !sim_is_off(w->io))
 		world_fail(w, "fs_check%s: %d %s", drain ? " after a drain" : "", r, r < 0 ? strerror(-r) : "violations");
 	if (!r && drain)

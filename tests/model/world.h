@@ -34,8 +34,9 @@ struct hold {
 
 struct config {
 	uint64_t ops, check_every, compare_every;
+	uint64_t watch_from; /* compare and check after each operation from here on */
 	unsigned crash_in; /* about one power cut in so many operations; 0: none */
-	bool verbose;
+	bool verbose, trace; /* trace: print every operation */
 };
 
 struct world {
@@ -43,7 +44,7 @@ struct world {
 	struct fs *fs; /* NULL: closed */
 	struct rng rng, look; /* look: of comparisons, so that these change nothing else */
 	uint64_t seed, op;
-	const char *doing; /* the running operation */
+	const char *doing, *last; /* what runs; the last operation */
 	struct config cfg;
 	struct fs_open_options open;
 	uint64_t log_segment;
@@ -63,6 +64,7 @@ struct world {
 	uint64_t dead_vol;	  /* engine's id of a volume that was deleted; 0: none yet */
 
 	uint8_t *buf, *buf2; /* FS_WRITE_MAX each */
+	unsigned reported, tolerated; /* of the running check */
 	uint64_t crashes, reopens, checks, compares;
 	jmp_buf fail;
 };
