@@ -165,8 +165,11 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
 	if (!err)
 		err = make_or_find(req, dir, name, mode, &flags, &a);
-	if (!err)
+	if (!err) {
 		err = mnt_entry(m, dir, parent, name, &a, &e);
+		if (strcmp(name, WIRE_TMPFILE_NAME) == 0)
+			fs_drop(m->fs, a.node, 1); /* the one it was born with */
+	}
 	if (err) {
 		reply_err(req, err);
 		return;

@@ -376,6 +376,9 @@ static void publish_volume(struct fs *fs, struct prep *p)
 		break;
 	}
 	raise_to(&fs->next_vol, it->volume.id + 1);
+	pthread_mutex_lock(&fs->sets.lock); /* a rollback's copies bear a set id that no set has */
+	fs->sets.next_id = MAX(fs->sets.next_id, it->volume.set_id + 1);
+	pthread_mutex_unlock(&fs->sets.lock);
 }
 
 /* Returns space units used.  replay: inode locks are taken here. */

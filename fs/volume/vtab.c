@@ -30,7 +30,10 @@ static int vol_cmp_role(struct vol *a, struct vol *b)
 
 	if (sa != sb)
 		return sa < sb ? -1 : 1;
-	return a->alias < b->alias ? -1 : a->alias > b->alias;
+	if (a->alias != b->alias)
+		return a->alias < b->alias ? -1 : 1;
+	/* Two of one role in one set (a volume and a snapshot of it): the older one counts, the other when that is gone. */
+	return vol_cmp_id(a, b);
 }
 TREE_GENERATE(vol_ids, vol, by_id, vol_cmp_id)
 TREE_GENERATE(vol_names, vol, by_name, vol_cmp_name)
@@ -412,7 +415,9 @@ struct vol *vol_resolve(struct vtab *t, struct vol *in, uint64_t alias)
 	pthread_mutex_lock(&t->lock);
 	atomic_store(&key.flags, atomic_load(&in->flags) & META_VOL_SNAPSHOT);
 	key.set_id = in->set_id;
-	v = RB_FIND(vol_roles, &t->roles, &key);
+	v = RB_NFIND(vol_roles, &t->roles, &key);
+	if (v && (v->alias != alias || role_set(v) != role_set(&key)))
+		v = NULL;
 	if (v)
 		v->refs++;
 	pthread_mutex_unlock(&t->lock);
@@ -448,6 +453,8 @@ void vtab_gone(struct vtab *t, uint64_t gone, uint64_t heir)
 		return;
 	pthread_rwlock_wrlock(&t->chain);
 	if (h) {
+		if (!(vol_flags(g) & META_VOL_BARE)) /* its line has rows from now on */
+			atomic_fetch_and(&h->flags, ~(uint32_t)META_VOL_BARE);
 		/* Small and rare; without it the heir's look-ups would be wrong, so there is no going on. */
 		KAGEFS_ASSERT(!take_line(h, g));
 	}

@@ -568,7 +568,7 @@ static int sets(const char *dir)
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
-	struct sigaction sa = { .sa_handler = on_term };
+	struct sigaction sa = { .sa_handler = on_term, .sa_flags = SA_RESTART };
 
 	if (strcmp(verb, "guest-check") == 0 && argc == 4)
 		return guest_check(argv[2], argv[3]);

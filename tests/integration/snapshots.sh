@@ -78,6 +78,27 @@ same "$(cat file)" second "live file after a deletion"
 mkdir "$T/x"
 must_fail k snapshot show . "$name"
 
+# a handle of a deleted snapshot never reaches one that is made later, which may get its numbers
+echo first-life > reused
+k snapshot create --name dies . > /dev/null
+exec 6<> .snapshots/dies/reused
+cd .snapshots/dies/dir
+k snapshot delete "$M/vol" dies
+sleep 3 # until it is reclaimed
+echo second-life > "$M/vol/reused"
+for i in 1 2 3; do k snapshot create --name "later$i" "$M/vol" > /dev/null; done
+if cat <&6 > "$T/out" 2> /dev/null; then fail "a deleted snapshot's file reads as: $(cat "$T/out")"; fi
+if { echo evil >&6; } 2> /dev/null; then fail "writing into a deleted snapshot's file worked"; fi
+must_fail touch ./from-a-dead-directory
+cd "$M/vol"
+exec 6>&-
+for i in 1 2 3; do
+	same "$(cat ".snapshots/later$i/reused")" second-life "a later snapshot"
+	[ ! -e ".snapshots/later$i/dir/from-a-dead-directory" ] || fail "a dead directory led into a later snapshot"
+	k snapshot delete . "later$i"
+done
+rm reused
+
 # nested volumes: one instant for all, and a place holder without --recursive
 cd "$M"
 k volume create vol/inner

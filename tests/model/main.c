@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	catch_signals();
-	msg_open("model", MSG_STDERR, cfg.verbose ? 6 : 2);
+	msg_open("model", MSG_STDERR, cfg.verbose ? 6 : 0);
 	model_names_init();
 	if (threads) {
 		run_threads(threads, &passed, &failed);

@@ -335,7 +335,8 @@ static void op_set_commit(struct world *w)
 	} else if (!announced) {
 		free(t);
 	}
-	expect(w, got, want, "committing a set of %u (first %llu as %llu, last %llu as %llu) as '%s'", a.nvolumes, (unsigned long long)a.members[0].volume, (unsigned long long)a.members[0].snapshot, (unsigned long long)a.members[a.nvolumes - 1].volume, (unsigned long long)a.members[a.nvolumes - 1].snapshot, name);
+	expect(w, got, want, "committing a set of %u, first %llu as %llu, called '%s'", a.nvolumes, (unsigned long long)a.members[0].volume,
+	       (unsigned long long)a.members[0].snapshot, name);
 	if (!got && !want && !sim_is_off(w->io)) {
 		if (strcmp(a.name, name) || a.state != KAGEFS_SET_COMMITTED)
 			world_fail(w, "committed as '%s' state %x, want '%s'", a.name, a.state, name);

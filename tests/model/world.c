@@ -348,6 +348,7 @@ static void find_state(struct world *w)
 void world_crash(struct world *w)
 {
 	w->crashes++;
+	w->dead_vol = 0; /* its deletion may be undone */
 	for (;;) {
 		if (w->fs) {
 			w->doing = "abandon";
