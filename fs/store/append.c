@@ -105,7 +105,7 @@ static int new_nonce(uint64_t *out)
 	return 0;
 }
 
-static int room_for_one_more_dirty(struct store *st)
+int store_room_for_dirty(struct store *st)
 {
 	if (st->ndirty < st->dirty_cap)
 		return 0;
@@ -126,7 +126,7 @@ static int next_pack(struct store *st, uint32_t bytes)
 	struct pack *old;
 	int r = new_nonce(&nonce);
 	if (r == 0)
-		r = room_for_one_more_dirty(st);
+		r = store_room_for_dirty(st);
 	if (r == 0)
 		r = space_prepare_next(&st->space, bytes);
 	if (r == 0)

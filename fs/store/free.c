@@ -34,6 +34,28 @@ static int check_place(struct pack *p, uint32_t pack, uint64_t off, uint32_t sto
 	return -EUCLEAN;
 }
 
+/* The next store_sync makes the pack's punched ranges durable: only then may the rows that remember them go, or a power cut
+ * would bring back bytes that nobody knows of. */
+static int mark_dirty(struct store *st, struct pack *p)
+{
+	struct pack *ref;
+	int r;
+
+	if (p == st->tail.pack) {
+		st->tail.dirty = true;
+		return 0;
+	}
+	for (size_t i = 0; i < st->ndirty; i++)
+		if (st->dirty[i] == p)
+			return 0;
+	r = store_room_for_dirty(st);
+	if (r == 0)
+		r = packs_get(&st->packs, p->num, &ref);
+	if (r == 0)
+		st->dirty[st->ndirty++] = ref;
+	return r;
+}
+
 static int punch(struct store *st, struct pack *p, uint64_t off, uint32_t stored)
 {
 	static atomic_bool said;
@@ -57,10 +79,8 @@ static int punch(struct store *st, struct pack *p, uint64_t off, uint32_t stored
 			msg(LOG_WARNING, "store: the underlying file system cannot punch: only whole packs are given back");
 		r = 0;
 	}
-	/* Zeroing part of a page writes it: a failure of that shows at the pack's next sync, if it is still written to; for
-	 * older packs it leaves a dead record in place, which is harmless. */
-	if (r == 0 && p == st->tail.pack)
-		st->tail.dirty = true;
+	if (r == 0)
+		r = mark_dirty(st, p);
 	return r;
 }
 

@@ -70,4 +70,7 @@ static inline uint64_t stat_add(_Atomic uint64_t *counter, uint64_t n)
 	return atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
+/* Room in st->dirty for one more pack.  -ENOMEM. */
+int store_room_for_dirty(struct store *st) MUST_USE;
+
 #endif

@@ -468,6 +468,8 @@ int change_commit(struct op *op, struct items *it, const void *data, size_t len)
 
 	if (it->err)
 		return it->err;
+	if (it->len + len > fs->record_max) /* only in a store made with very small log segments */
+		return -EFBIG;
 	q = pending_new(it);
 	if (!q)
 		return -ENOMEM;

@@ -185,12 +185,14 @@ int fs_hold(struct fs *fs, struct fs_node node)
 
 	if (!v)
 		return -ESTALE;
-	if (ino_virtual(node.ino)) {
+	r = vol_hold(&fs->vtab, v);
+	if (r || ino_virtual(node.ino)) {
 		vol_put(&fs->vtab, v);
-		return 0;
+		return r;
 	}
 	i = inode_get(fs, node.vol, node.ino);
 	if (!i) {
+		vol_unhold(&fs->vtab, node.vol, 1);
 		vol_put(&fs->vtab, v);
 		return -ENOMEM;
 	}
@@ -213,6 +215,7 @@ void fs_drop(struct fs *fs, struct fs_node node, uint64_t count)
 	unsigned n = shard_no(node.vol, node.ino);
 	struct inode *i;
 
+	vol_unhold(&fs->vtab, node.vol, count);
 	if (ino_virtual(node.ino))
 		return;
 	pthread_mutex_lock(&fs->inodes.shard[n].lock);

@@ -83,6 +83,7 @@ struct vol {
 	unsigned refs;		/* vtab->lock; one is the table's, one per kid */
 	unsigned nkids;		/* vtab->lock: volumes whose parent this is */
 	bool gone;		/* vtab->lock: no longer in the table */
+	uint64_t holds;		/* vtab->lock: what the mount's kernel knows of it.  Gone with holds: in vtab->lingering, in its slot */
 
 	uint64_t line, pin;   /* vtab->chain */
 	struct vol *parent;   /* vtab->chain; counted */
@@ -101,6 +102,7 @@ struct vtab {
 	pthread_mutex_t lock;
 	pthread_rwlock_t chain;
 	struct vol_ids ids;
+	struct vol_ids lingering; /* gone, but still held: their slots are not reused, or an old handle would reach a new volume */
 	struct vol_roles roles;
 	struct vol_names names; /* (place_dir, place_vol, name) of snapshots */
 	struct vol **slots; /* by slot; NULL free */
@@ -122,7 +124,10 @@ void vtab_release(struct vtab *t);
  * it stays unused until the next mount.)  -EMLINK: no slot free. */
 #define SLOTS_MAX (1u << 19)
 int slot_reserve(struct vtab *t, struct meta_volume *m) MUST_USE;
-struct vol *vol_by_slot(struct vtab *t, uint32_t slot); /* counted, or NULL */
+struct vol *vol_by_slot(struct vtab *t, uint32_t slot); /* counted, or NULL; may be gone */
+/* The kernel learns of a node of v: the slot stays taken until as many holds are dropped.  -ESTALE: v is gone. */
+int vol_hold(struct vtab *t, struct vol *v) MUST_USE;
+void vol_unhold(struct vtab *t, uint64_t id, uint64_t count);
 /* Allocate a volume for *m, in its slot but not in the table yet. */
 int vol_new(struct vtab *t, const struct meta_volume *m, struct vol **out) MUST_USE;
 /* One that never was in the table. */
@@ -447,6 +452,7 @@ struct fs {
 	uint32_t block_size;
 	unsigned block_shift;
 	uint64_t space_unit; /* store bytes one dirty block may cost */
+	uint32_t record_max; /* longest log record */
 	_Atomic int poisoned; /* -errno: nothing is accepted any more */
 	_Atomic bool closing;
 

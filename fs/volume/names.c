@@ -277,9 +277,14 @@ static int mknod_fn(struct op *op, void *p)
 	} else {
 		items_orphan(&it, a->v->id, e.ino, false);
 		/* Held before anybody could reap it. */
-		struct inode *i = inode_get(fs, a->v->id, e.ino);
+		struct inode *i;
 
+		r = vol_hold(&fs->vtab, a->v);
+		if (r)
+			goto out;
+		i = inode_get(fs, a->v->id, e.ino);
 		if (!i) {
+			vol_unhold(&fs->vtab, a->v->id, 1);
 			r = -ENOMEM;
 			goto out;
 		}

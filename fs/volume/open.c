@@ -293,6 +293,7 @@ static int open_parts(struct fs *fs)
 		vol_put(&fs->vtab, v);
 	}
 	lc = log_config(f.segment_bytes, fs->opt.log_bytes, fs->opt.memory_bytes, fs->opt.dirty_age_ms);
+	fs->record_max = lc.max_record_bytes;
 	r = log_open(fs->io, f.uuid, &lc, &fs->log);
 	if (!r)
 		r = log_replay(fs->log, st->applied_lsn, replay_record, fs);

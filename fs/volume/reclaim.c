@@ -27,6 +27,8 @@ static int punch_step(struct fs *fs)
 			r = meta_freed_done(fs->meta, &f[i]);
 		fs->punched_bytes += f[i].stored;
 	}
+	if (!r && n)
+		r = store_sync(fs->store); /* the holes are durable before the rows that remember them go */
 	if (r || !n) {
 		meta_rollback(fs->meta);
 		return r;

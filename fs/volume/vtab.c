@@ -51,6 +51,7 @@ int vtab_init(struct vtab *t)
 	RB_INIT(&t->ids);
 	RB_INIT(&t->roles);
 	RB_INIT(&t->names);
+	RB_INIT(&t->lingering);
 	return 0;
 }
 
@@ -84,6 +85,11 @@ void vtab_release(struct vtab *t)
 	for (v = RB_MIN(vol_ids, &t->ids); v; v = next) {
 		next = RB_NEXT(vol_ids, &t->ids, v);
 		RB_REMOVE(vol_ids, &t->ids, v);
+		vol_free(v);
+	}
+	for (v = RB_MIN(vol_ids, &t->lingering); v; v = next) {
+		next = RB_NEXT(vol_ids, &t->lingering, v);
+		RB_REMOVE(vol_ids, &t->lingering, v);
 		vol_free(v);
 	}
 	free(t->slots);
@@ -444,6 +450,48 @@ static int take_line(struct vol *h, struct vol *from)
 	return 0;
 }
 
+static void slot_free_locked(struct vtab *t, struct vol *g)
+{
+	if (t->slots[g->slot] != g)
+		return;
+	t->slots[g->slot] = NULL;
+	t->slot_generation[g->slot] = g->generation + 1;
+	t->free_hint = MIN(t->free_hint, g->slot);
+}
+
+int vol_hold(struct vtab *t, struct vol *v)
+{
+	int r = -ESTALE;
+
+	pthread_mutex_lock(&t->lock);
+	if (!v->gone) {
+		v->holds++;
+		r = 0;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
+void vol_unhold(struct vtab *t, uint64_t id, uint64_t count)
+{
+	struct vol key = { .id = id }, *v, *drop = NULL;
+
+	pthread_mutex_lock(&t->lock);
+	v = find_locked(t, id);
+	if (!v)
+		v = RB_FIND(vol_ids, &t->lingering, &key);
+	if (v) {
+		v->holds -= MIN(v->holds, count);
+		if (v->gone && !v->holds) {
+			RB_REMOVE(vol_ids, &t->lingering, v);
+			slot_free_locked(t, v);
+			drop = v;
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+	vol_put(t, drop);
+}
+
 void vtab_gone(struct vtab *t, uint64_t gone, uint64_t heir)
 {
 	struct vol *g = vol_get(t, gone), *h = heir ? vol_get(t, heir) : NULL, *v, *drop = NULL;
@@ -477,16 +525,15 @@ void vtab_gone(struct vtab *t, uint64_t gone, uint64_t heir)
 	RB_REMOVE(vol_ids, &t->ids, g);
 	g->gone = true;
 	hide_locked(t, g);
-	if (t->slots[g->slot] == g) {
-		t->slots[g->slot] = NULL;
-		t->slot_generation[g->slot] = g->generation + 1;
-		if (g->slot < t->free_hint)
-			t->free_hint = g->slot;
-	}
 	t->count--;
 	g->refs -= moved; /* the kids' counts; ours is still there */
 	drop = g;
-	g->refs--;	  /* the table's */
+	if (g->holds) { /* the table's count goes to lingering */
+		RB_INSERT(vol_ids, &t->lingering, g);
+	} else {
+		slot_free_locked(t, g);
+		g->refs--; /* the table's */
+	}
 	pthread_mutex_unlock(&t->lock);
 	pthread_rwlock_unlock(&t->chain);
 	vol_put(t, drop);
