@@ -35,7 +35,7 @@ struct verb {
 	const char *about; /* one line */
 	const char *options; /* lines for help; NULL: none */
 	int (*run)(const struct verb *v, int argc, char **argv); /* argv[0] is the verb; returns an exit code */
-	unsigned short_name_of; /* 0, or: hidden from the list (another name of something) */
+	bool hidden; /* another spelling; not in the list */
 };
 /* The verb or NULL; *used: how many of argv it took. */
 const struct verb *verb_find(int argc, char **argv, int *used);

@@ -11,45 +11,45 @@ static const struct verb verbs[] = {
 	{"mkfs", "[OPTIONS] STORE", "make a store in a new or empty directory",
 	 "  --block-size SIZE     4K to 1M, a power of two (default 64K)\n"
 	 "  --compress lz4|zstd|none   (default lz4)\n",
-	 verb_mkfs, 0},
+	 verb_mkfs, false},
 	{"mount", "[-f] [-o OPTIONS] STORE DIR", "mount a store; returns when the mount answers",
 	 "  -f                    stay in the foreground, messages on stderr\n"
-	 "  -o OPTION[,OPTION...]\n", verb_mount, 0},
+	 "  -o OPTION[,OPTION...]\n", verb_mount, false},
 	{"umount", "[--lazy] DIR", "unmount; returns when everything is durable and the store is closed",
-	 "  -l, --lazy            detach now, end when the last user leaves; does not wait\n", verb_umount, 0},
-	{"sync", "DIR", "make everything done so far durable", NULL, verb_sync, 0},
-	{"volume create", "PATH...", "make an empty volume", NULL, verb_volume_create, 0},
+	 "  -l, --lazy            detach now, end when the last user leaves; does not wait\n", verb_umount, false},
+	{"sync", "DIR", "make everything done so far durable", NULL, verb_sync, false},
+	{"volume create", "PATH...", "make an empty volume", NULL, verb_volume_create, false},
 	{"volume delete", "PATH...", "delete a volume and everything in it, its snapshots stay until deleted", NULL,
-	 verb_volume_delete, 0},
-	{"volume list", "[--json] PATH", "list the volumes of the mount", JSON, verb_volume_list, 0},
-	{"volume show", "[--json] PATH", "show the volume that holds PATH", JSON, verb_volume_show, 0},
-	{"volume set", "--read-only|--read-write PATH", "make a volume read-only or writable", 
-	 "  --read-only           stops open handles and mappings too\n  --read-write\n", verb_volume_set, 0},
+	 verb_volume_delete, false},
+	{"volume list", "[--json] PATH", "list the volumes of the mount", JSON, verb_volume_list, false},
+	{"volume show", "[--json] PATH", "show the volume that holds PATH", JSON, verb_volume_show, false},
+	{"volume set", "--read-only|--read-write PATH", "make a volume read-only or writable",
+	 "  --read-only           stops open handles and mappings too\n  --read-write\n", verb_volume_set, false},
 	{"snapshot create", "[OPTIONS] PATH...", "snapshot one or several volumes at one instant",
 	 "  --name NAME           default: @GMT-YYYY.MM.DD-HH.MM.SS\n"
 	 "  --read-only           sealed from birth\n"
-	 "  --recursive           the volumes below PATH too\n" JSON, verb_snapshot_create, 0},
-	{"snapshot list", "[--json] PATH", "list the snapshots of a volume", JSON, verb_snapshot_list, 0},
-	{"snapshot show", "[--json] PATH NAME", "show a snapshot", JSON, verb_snapshot_show, 0},
+	 "  --recursive           the volumes below PATH too\n" JSON, verb_snapshot_create, false},
+	{"snapshot list", "[--json] PATH", "list the snapshots of a volume", JSON, verb_snapshot_list, false},
+	{"snapshot show", "[--json] PATH NAME", "show a snapshot", JSON, verb_snapshot_show, false},
 	{"snapshot delete", "[--force] PATH NAME...", "delete snapshots of a volume",
-	 "  --force               also those that another program made, or that are kept\n", verb_snapshot_delete, 0},
+	 "  --force               also those that another program made, or that are kept\n", verb_snapshot_delete, false},
 	{"snapshot set", "--read-only|--read-write PATH NAME", "make a snapshot read-only or writable",
-	 "  --read-only\n  --read-write\n", verb_snapshot_set, 0},
+	 "  --read-only\n  --read-write\n", verb_snapshot_set, false},
 	{"rollback", "PATH NAME", "put a writable copy of a snapshot in the volume's place; what was there is kept", NULL,
-	 verb_rollback, 0},
+	 verb_rollback, false},
 	{"check", "[--repair] [--no-data] [--json] STORE", "check a store that is not mounted",
 	 "  --repair              replay the log, finish what was under way, then check\n"
-	 "  --no-data             do not read and verify every block\n" JSON, verb_check, 0},
-	{"df", "[--json] DIR", "show space of the mount", JSON, verb_df, 0},
+	 "  --no-data             do not read and verify every block\n" JSON, verb_check, false},
+	{"df", "[--json] DIR", "show space of the mount", JSON, verb_df, false},
 	{"stats", "[--json] [--watch SECONDS] DIR", "show counters of the mount",
-	 "  --watch SECONDS       again and again, as changes per second\n" JSON, verb_stats, 0},
-	{"version", "", "print the version", NULL, verb_version, 0},
-	{"help", "[VERB]", "print help", NULL, verb_help_verb, 0},
+	 "  --watch SECONDS       again and again, as changes per second\n" JSON, verb_stats, false},
+	{"version", "", "print the version", NULL, verb_version, false},
+	{"help", "[VERB]", "print help", NULL, verb_help_verb, false},
 	/* other spellings */
-	{"format", "", "", NULL, verb_mkfs, 1},
-	{"--version", "", "", NULL, verb_version, 1},
-	{"--help", "", "", NULL, verb_help_verb, 1},
-	{"-h", "", "", NULL, verb_help_verb, 1},
+	{"format", "", "", NULL, verb_mkfs, true},
+	{"--version", "", "", NULL, verb_version, true},
+	{"--help", "", "", NULL, verb_help_verb, true},
+	{"-h", "", "", NULL, verb_help_verb, true},
 };
 
 /* "vol" for "volume", "snap" for "snapshot", "ls" for "list". */
@@ -97,7 +97,7 @@ void verb_list(FILE *f)
 {
 	fprintf(f, "usage: kagefs VERB ...\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		if (!verbs[i].short_name_of)
+		if (!verbs[i].hidden)
 			fprintf(f, "  %-16s %s\n", verbs[i].name, verbs[i].about);
 	fprintf(f, "\n'kagefs help VERB' says more.  Also: mount -t fuse.kagefs STORE DIR [-o OPTIONS]\n");
 }
@@ -111,7 +111,7 @@ int verb_help_verb(const struct verb *v, int argc, char **argv)
 		return out_end("help", EXIT_OK);
 	}
 	v = verb_find(argc - 1, argv + 1, &used);
-	if (v && !v->short_name_of) {
+	if (v && !v->hidden) {
 		verb_help(stdout, v);
 		return out_end("help", EXIT_OK);
 	}

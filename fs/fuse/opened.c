@@ -92,7 +92,7 @@ int opened_get(struct mnt *m, fuse_ino_t ino, struct fs_node node, uint64_t size
 	}
 	*fh = write ? OPENED_WRITABLE : 0;
 	o->writable += write;
-	if (o->direct || (!o->cached && wants_direct(m, size, flags))) {
+	if (o->direct || wants_direct(m, size, flags)) {
 		o->direct++;
 		*fh |= OPENED_DIRECT;
 	} else {

@@ -15,7 +15,7 @@ const char mnt_options_help[] =
 	"  memory=SIZE           bound for caches and buffers (default 512M)\n"
 	"  log=SIZE              most the log may take in the store (default 1G)\n"
 	"  direct=SIZE|never     open files this large for writing with direct I/O (default 16M)\n"
-	"  threads=N             threads that serve requests (default 16)\n"
+	"  threads=N             most threads that serve requests (default 64)\n"
 	"  nosuid,nodev,noexec,noatime,...   as in mount(8)\n";
 
 struct parse {
@@ -25,7 +25,7 @@ struct parse {
 	size_t why_size;
 };
 
-enum key { KEY_KERNEL, KEY_IGNORE, KEY_SUID_DEV };
+enum key { KEY_KERNEL, KEY_IGNORE, KEY_SUID_DEV }; /* for the kernel; nothing to do; for the kernel, and no default of ours */
 
 #define OPT(t, f, v) {t, offsetof(struct parse, f), v}
 

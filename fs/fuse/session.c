@@ -22,7 +22,8 @@
 #include "fs/fuse/opened.h"
 #include "fs/fuse/roots.h"
 
-#define THREADS_DEFAULT 16
+#define THREADS_DEFAULT 64 /* at most; writers that wait for log space must not keep readers out */
+#define THREADS_IDLE 16u
 #define IOCTL_THREADS 16
 #define WRITE_BYTES FS_WRITE_MAX
 
@@ -298,7 +299,7 @@ int mnt_run(struct mnt *m, void (*ready)(void *arg), void *arg)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(cfg, 0);
 	fuse_loop_cfg_set_max_threads(cfg, threads);
-	fuse_loop_cfg_set_idle_threads(cfg, threads);
+	fuse_loop_cfg_set_idle_threads(cfg, MIN(threads, THREADS_IDLE));
 	m->ready = ready;
 	m->ready_arg = arg;
 	m->main_thread = pthread_self();

@@ -81,9 +81,8 @@ int store_get(struct store *st, const struct store_loc *loc, const uint8_t hash[
 	      void *buf) MUST_USE;
 
 /* The record at (pack, off, stored) is not named by any durable row: give its space back, durably with the next store_sync.
- * Idempotent; a pack that is gone
- * or a place already free is success.  -EUCLEAN: a valid record of another size begins there, nothing was done; -EINVAL: no
- * record can be there.  Not durable by itself; after a power cut the record may be there again, as garbage. */
+ * Idempotent; a pack that is gone or a place already free is success.  -EUCLEAN: a valid record of another size begins there,
+ * nothing was done; -EINVAL: no record can be there. */
 int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored) MUST_USE;
 /* Remove a whole pack that holds nothing live; not the current one (-EBUSY).  A pack that is gone is success.  Durable with
  * the next store_sync. */

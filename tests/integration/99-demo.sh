@@ -97,3 +97,19 @@ KAGEFS_BUILD=$T/bin start_demo env
 ended 1
 said '[1-9][0-9]* failed\.'
 nothing_left
+
+say "copies that are not of one instant are noticed"
+ln -sf "$BUILD/kagefs-vss" "$T/bin/kagefs-vss"
+rm "$T/bin/kagefs"
+cat > "$T/bin/kagefs" << END
+#!/bin/sh
+if [ "\$1 \$2 \$#" = "snapshot create 6" ]; then
+	$BUILD/kagefs snapshot create --name "\$4" "\$5" && exec $BUILD/kagefs snapshot create --name "\$4" "\$6"
+fi
+exec $BUILD/kagefs "\$@"
+END
+chmod +x "$T/bin/kagefs"
+KAGEFS_BUILD=$T/bin start_demo env
+ended 1
+said 'cut [0-9]+: vm1 has'
+nothing_left
