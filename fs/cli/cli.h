@@ -88,6 +88,9 @@ int target_each_volume(int fd, uint64_t origin, int (*cb)(void *arg, const struc
 /* ioctl with -errno. */
 int target_ioctl(int fd, unsigned long nr, void *arg) MUST_USE;
 
+/* Delete one snapshot, and its set when it was the last of it.  Prints what is wrong; an exit code. */
+int snapshot_delete(const char *verb, int fd, const struct kagefs_volume_info *v, bool force);
+
 /* ---- mounts (mountinfo) --------------------------------------------------------------------------------------------- */
 
 struct mount_entry {

@@ -283,34 +283,41 @@ static int delete_volume(int fd, __u64 id, __u32 flags)
 	return target_ioctl(fd, KAGEFS_IOC_VOLUME_DELETE, &a);
 }
 
-static int delete_one(const char *verb, int fd, __u64 origin, const char *name, bool force)
+int snapshot_delete(const char *verb, int fd, const struct kagefs_volume_info *v, bool force)
 {
 	CLEANUP_FREE struct kagefs_ioc_set_get *g = calloc(1, sizeof(*g));
-	struct kagefs_volume_info v;
-	int err = g ? target_snapshot(fd, origin, name, &v) : -ENOMEM;
+	int err = g ? 0 : -ENOMEM;
 
-	if (err == -ENOENT)
-		return cli_fail(EXIT_FAILED, verb, name, "there is no such snapshot", "see 'kagefs snapshot list'");
-	if (!err && !uuid_is_zero(&v.set)) {
-		g->uuid = v.set;
+	if (!err && !uuid_is_zero(&v->set)) {
+		g->uuid = v->set;
 		err = target_ioctl(fd, KAGEFS_IOC_SET_GET, g);
 		if (err == -ENOENT)
-			err = delete_volume(fd, v.id, KAGEFS_DELETE_FORCE);
+			err = delete_volume(fd, v->id, KAGEFS_DELETE_FORCE);
 		else if (!err && !force && strcmp(g->info.owner, OWNER) != 0)
-			return cli_fail(EXIT_FAILED, verb, name, "belongs to a shadow copy set of another program", "let that delete it, or use --force");
+			return cli_fail(EXIT_FAILED, verb, v->name, "belongs to a shadow copy set of another program", "let that delete it, or use --force");
 		else if (!err && !force && (g->info.flags & KAGEFS_SET_KEEP))
-			return cli_fail(EXIT_FAILED, verb, name, "is marked to be kept", "use --force");
-		else if (!err && others_live(fd, g, v.id))
-			err = delete_volume(fd, v.id, KAGEFS_DELETE_FORCE);
+			return cli_fail(EXIT_FAILED, verb, v->name, "is marked to be kept", "use --force");
+		else if (!err && others_live(fd, g, v->id))
+			err = delete_volume(fd, v->id, KAGEFS_DELETE_FORCE);
 		else if (!err) { /* the last of its set: the set goes too */
-			struct kagefs_ioc_set_delete a = {.flags = KAGEFS_DELETE_FORCE, .uuid = v.set};
+			struct kagefs_ioc_set_delete a = {.flags = KAGEFS_DELETE_FORCE, .uuid = v->set};
 
 			err = target_ioctl(fd, KAGEFS_IOC_SET_DELETE, &a);
 		}
 	} else if (!err) {
-		err = delete_volume(fd, v.id, 0);
+		err = delete_volume(fd, v->id, 0);
 	}
-	return err ? cli_fail_errno(EXIT_FAILED, verb, name, err, NULL) : EXIT_OK;
+	return err ? cli_fail_errno(EXIT_FAILED, verb, v->name, err, NULL) : EXIT_OK;
+}
+
+static int delete_one(const char *verb, int fd, __u64 origin, const char *name, bool force)
+{
+	struct kagefs_volume_info v;
+	int err = target_snapshot(fd, origin, name, &v);
+
+	if (err == -ENOENT)
+		return cli_fail(EXIT_FAILED, verb, name, "there is no such snapshot", "see 'kagefs snapshot list'");
+	return err ? cli_fail_errno(EXIT_FAILED, verb, name, err, NULL) : snapshot_delete(verb, fd, &v, force);
 }
 
 int verb_snapshot_delete(const struct verb *v, int argc, char **argv)

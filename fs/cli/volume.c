@@ -56,31 +56,58 @@ static int create_one(const char *path)
 	return err ? cli_fail_errno(EXIT_FAILED, "volume create", path, err, NULL) : EXIT_OK;
 }
 
-static int delete_one(const char *path)
+struct deletion {
+	int fd;
+	bool recursive;
+	unsigned snapshots;
+	int code;
+};
+
+/* Without its volume a snapshot has no path any more: it goes before. */
+static int delete_snapshot(void *arg, const struct kagefs_volume_info *v)
+{
+	struct deletion *d = arg;
+
+	d->snapshots++;
+	if (d->recursive)
+		d->code = snapshot_delete("volume delete", d->fd, v, false);
+	return d->recursive ? d->code : 1;
+}
+
+static int delete_one(const char *path, bool recursive)
 {
 	struct kagefs_ioc_volume_delete a = {0};
 	struct kagefs_volume_info v;
 	CLEANUP_FD int fd = -1;
 	CLEANUP_FD int parent = -1;
-	CLEANUP_FREE char *copy = strdup(path);
 	int err, code = target_volume("volume delete", path, false, &fd, &v);
 
 	if (code)
 		return code;
 	if (v.flags & KAGEFS_VOL_SNAPSHOT)
 		return cli_fail(EXIT_FAILED, "volume delete", path, "is a snapshot", "use 'kagefs snapshot delete'");
-	/* The call may come through any directory of the mount: leave the volume first. */
-	parent = copy ? openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	/* Through the directory above: the volume's own stops answering. */
+	parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct kagefs_ioc_where up = {0};
+
+	if (parent < 0 || target_ioctl(parent, KAGEFS_IOC_WHERE, &up) || up.volume.id == v.id)
+		return cli_fail(EXIT_FAILED, "volume delete", path, "is the mount's root", "unmount, and remove the store");
+	struct deletion d = {.fd = parent, .recursive = recursive};
+
+	err = target_each_volume(parent, v.id, delete_snapshot, &d);
+	if (d.code)
+		return d.code;
+	if (d.snapshots && !recursive)
+		return cli_fail(EXIT_FAILED, "volume delete", path, "has snapshots", "delete those first, or use --recursive");
 	a.volume = v.id;
-	err = target_ioctl(parent >= 0 ? parent : fd, KAGEFS_IOC_VOLUME_DELETE, &a);
-	if (err == -ENOTTY)
-		err = -EBUSY; /* ".." is outside: the mount's root */
+	if (!err)
+		err = target_ioctl(parent, KAGEFS_IOC_VOLUME_DELETE, &a);
 	if (err == -EBUSY)
-		return cli_fail(EXIT_FAILED, "volume delete", path, "is the mount's root, or has volumes below it", "delete those first");
+		return cli_fail(EXIT_FAILED, "volume delete", path, "has volumes below it", "delete those first");
 	return err ? cli_fail_errno(EXIT_FAILED, "volume delete", path, err, NULL) : EXIT_OK;
 }
 
-static int each_path(const struct verb *v, int argc, char **argv, int (*one)(const char *path))
+int verb_volume_create(const struct verb *v, int argc, char **argv)
 {
 	int worst = EXIT_OK, done = 0;
 
@@ -88,24 +115,35 @@ static int each_path(const struct verb *v, int argc, char **argv, int (*one)(con
 	if (getopt(argc, argv, "") != -1 || argc - optind < 1)
 		return cli_usage(v, EXIT_USAGE);
 	for (int i = optind; i < argc; i++) {
-		int code = one(argv[i]);
+		int code = create_one(argv[i]);
 
-		if (code)
-			worst = code;
-		else
-			done++;
+		worst = code ? code : worst;
+		done += !code;
 	}
 	return worst && done ? EXIT_PARTIAL : worst;
 }
 
-int verb_volume_create(const struct verb *v, int argc, char **argv)
-{
-	return each_path(v, argc, argv, create_one);
-}
-
 int verb_volume_delete(const struct verb *v, int argc, char **argv)
 {
-	return each_path(v, argc, argv, delete_one);
+	static const struct option options[] = {{"recursive", no_argument, NULL, 'R'}, {0}};
+	int c, worst = EXIT_OK, done = 0;
+	bool recursive = false;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == '?')
+			return cli_usage(v, EXIT_USAGE);
+		recursive = true;
+	}
+	if (argc - optind < 1)
+		return cli_usage(v, EXIT_USAGE);
+	for (int i = optind; i < argc; i++) {
+		int code = delete_one(argv[i], recursive);
+
+		worst = code ? code : worst;
+		done += !code;
+	}
+	return worst && done ? EXIT_PARTIAL : worst;
 }
 
 struct listing {

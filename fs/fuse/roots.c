@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "fs/fuse/roots.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "fs/base/msg.h"
@@ -49,7 +50,7 @@ void roots_saw(struct mnt *m, uint64_t vol, fuse_ino_t parent, const char *name)
 	}
 	if (r) {
 		r->parent = parent;
-		strncpy(r->name, name, FS_NAME_MAX);
+		snprintf(r->name, sizeof(r->name), "%s", name);
 	}
 	pthread_mutex_unlock(&m->roots_lock);
 }

@@ -17,6 +17,7 @@ struct clone_arg {
 	uint64_t src, dst;
 	uint64_t block, n; /* destination's first block, blocks */
 	uint64_t end;	   /* byte end in the destination */
+	uint64_t tail;	   /* the last block is shared beyond `end`: the source must end here, and nothing of the destination lie there */
 	uint64_t seen_lsn; /* source's last_lsn when ids were gathered */
 	uint64_t *ids;
 	bool holes; /* all of them */
@@ -33,7 +34,7 @@ static int clone_fn(struct op *op, void *p)
 {
 	struct clone_arg *c = p;
 	struct inode *s = inode_get(op->fs, c->sv->id, c->src), *d = inode_get(op->fs, c->dv->id, c->dst);
-	struct meta_attr a;
+	struct meta_attr a, sa;
 	struct items it;
 	int r, order;
 
@@ -56,6 +57,11 @@ static int clone_fn(struct op *op, void *p)
 		r = -EINVAL;
 	if (!r && s->last_lsn != c->seen_lsn)
 		r = -EBUSY; /* gather again */
+	if (!r && c->tail) {
+		r = op_attr(op, c->sv, c->src, &sa);
+		if (!r && (sa.size != c->tail || a.size > c->end))
+			r = -EBUSY;
+	}
 	if (!r) {
 		uint64_t size = a.size;
 
@@ -162,10 +168,10 @@ static int64_t copy_bytes(struct fs *fs, const struct fs_ctx *ctx, struct fs_nod
 
 /* One step: how much of [src_off, +len) goes how.  Bytes done, or -errno. */
 static int64_t clone_step(struct fs *fs, const struct fs_ctx *ctx, struct clone_arg *c, struct fs_node src, uint64_t src_off,
-			  struct fs_node dst, uint64_t dst_off, uint64_t len, uint64_t src_size, uint64_t *lsn)
+			  struct fs_node dst, uint64_t dst_off, uint64_t len, uint64_t *lsn)
 {
 	uint64_t mask = fs->block_size - 1, n, bytes;
-	struct fs_attr da;
+	struct fs_attr sa, da;
 	int r;
 
 	if ((src_off ^ dst_off) & mask)
@@ -174,14 +180,19 @@ static int64_t clone_step(struct fs *fs, const struct fs_ctx *ctx, struct clone_
 		return copy_bytes(fs, ctx, src, src_off, dst, dst_off, MIN(len, fs->block_size - (src_off & mask)), lsn);
 	n = MIN(len >> fs->block_shift, (uint64_t)CLONE_BLOCKS);
 	bytes = n << fs->block_shift;
-	if (len < (uint64_t)CLONE_BLOCKS << fs->block_shift && (len & mask) && src_off + len == src_size) {
-		/* The source's last, short block can be shared if nothing of the destination lies behind it. */
-		r = fs_getattr(fs, dst, &da);
+	c->tail = 0;
+	if (len < (uint64_t)CLONE_BLOCKS << fs->block_shift && (len & mask)) {
+		/* The source's last, short block can be shared if nothing of the destination lies behind it.  The sizes are those of
+		 * now: when both are one file, the steps before this one have made it longer. */
+		r = fs_getattr(fs, src, &sa);
+		if (!r)
+			r = fs_getattr(fs, dst, &da);
 		if (r)
 			return r;
-		if (da.size <= dst_off + len) {
+		if (sa.size == src_off + len && da.size <= dst_off + len) {
 			n++;
 			bytes = len;
+			c->tail = sa.size;
 		}
 	}
 	if (!n)
@@ -225,7 +236,7 @@ int64_t fs_clone_range(struct fs *fs, const struct fs_ctx *ctx, struct fs_node s
 	c.dv = vol_live(&fs->vtab, dst.vol);
 	r = !c.ids ? -ENOMEM : !c.sv || !c.dv ? -ESTALE : 0;
 	while (!r && done < len) {
-		r = clone_step(fs, ctx, &c, src, src_off + done, dst, dst_off + done, len - done, a.size, lsn);
+		r = clone_step(fs, ctx, &c, src, src_off + done, dst, dst_off + done, len - done, lsn);
 		if (r <= 0)
 			break;
 		done += (uint64_t)r;

@@ -4,7 +4,7 @@
 set -u -o pipefail
 
 export LC_ALL=C TZ=UTC
-export SMBWORK_AUTH=$T/app.auth SMBWORK_PORT=${PORT:-} SMBWORK_CONF=$T/client.conf
+export SMBWORK_AUTH=$T/app.auth SMBWORK_CONF=$T/client.conf
 M=$T/mnt
 SERVER=127.0.0.1
 URL=smb://$SERVER
@@ -48,7 +48,7 @@ note() { echo "$2" > "$T/notes/$1"; }
 noted() { cat "$T/notes/$1" 2> /dev/null || echo "?"; }
 
 # as USER SHARE COMMANDS: smbclient; the password comes from a file.
-as() { smbclient -s "$T/client.conf" -A "$T/$1.auth" -p "$PORT" "$2" -c "$3"; }
+as() { smbclient -s "$T/client.conf" -A "$T/$1.auth" "$2" -c "$3"; }
 # refused PATTERN COMMAND...: it must not work, and say why.
 refused() {
 	local pattern=$1 text

@@ -17,7 +17,7 @@
  *
  * URL: smb://SERVER/SHARE/FILE.  ACKED: local file that always holds the number of the last write that was confirmed.
  * BLOCKS: local file with the image's block numbers to use.  SIGTERM ends the endless ones after the write under way.
- * Environment: SMBWORK_AUTH, file with username = and password =; SMBWORK_PORT; SMBWORK_CONF, settings of the SMB client.
+ * Environment: SMBWORK_AUTH, file with username = and password =; SMBWORK_CONF, settings of the SMB client.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -70,7 +70,7 @@ static void authenticate(SMBCCTX *c, const char *server, const char *share, char
 
 static void smb_begin(void)
 {
-	const char *auth = getenv("SMBWORK_AUTH"), *port = getenv("SMBWORK_PORT"), *conf = getenv("SMBWORK_CONF");
+	const char *auth = getenv("SMBWORK_AUTH"), *conf = getenv("SMBWORK_CONF");
 	char line[256];
 	SMBCCTX *c = smbc_new_context();
 	FILE *f = fopen(auth ? auth : "", "re");
@@ -86,8 +86,6 @@ static void smb_begin(void)
 		die("libsmbclient", "context");
 	if (conf)
 		smbc_setConfiguration(c, conf);
-	if (port)
-		smbc_setPort(c, (uint16_t)atoi(port));
 	smbc_setFunctionAuthDataWithContext(c, authenticate);
 	smbc_setOptionNoAutoAnonymousLogin(c, 1);
 	if (!smbc_init_context(c))

@@ -5,7 +5,7 @@
 # shellcheck disable=SC2016,SC2034
 . "$(dirname "$0")/lib.sh"
 need_root
-need unshare smbd winbindd smbclient smbpasswd testparm gcc sqlite3 setfacl mkfs.ext4 debugfs pgrep
+need unshare ip smbd winbindd smbclient smbpasswd testparm gcc sqlite3 setfacl mkfs.ext4 debugfs pgrep
 pkg-config --exists smbclient sqlite3 || skip "libsmbclient-dev or libsqlite3-dev is not installed"
 BUILD=$(dirname "$(realpath "$KAGEFS")")
 for p in kagefs-fsrvpd kagefs-vss; do [ -x "$BUILD/$p" ] || skip "$BUILD/$p is not built"; done

@@ -62,6 +62,11 @@ refused 1 'no such snapshot' k snapshot show "$M" none
 refused 1 'no such snapshot' k snapshot delete "$M" none
 refused 1 'no such snapshot' k rollback "$M" none
 k snapshot create --name twice "$M" > /dev/null
+k volume create "$M/with"
+k snapshot create --name x "$M/with" > /dev/null
+refused 1 'has snapshots' k volume delete "$M/with"
+k volume delete --recursive "$M/with"
+[ ! -e "$M/with" ] || fail "volume delete --recursive"
 refused 1 'exists already' k snapshot create --name twice "$M"
 refused 3 'no such snapshot' k snapshot delete "$M" twice none
 refused 2 'usage' k volume set "$M"

@@ -112,7 +112,7 @@ must_fail touch vol/.snapshots/outer/inner/x
 k volume create other
 k snapshot create --name both vol other > /dev/null
 [ -d vol/.snapshots/both ] && [ -d other/.snapshots/both ] || fail "set of two volumes"
-refused 1 'volumes below' k volume delete vol
+refused 1 'has snapshots' k volume delete vol
 
 # across volumes: no links, no renames, but mv and cp work
 must_fail ln vol/file other/file
@@ -146,5 +146,7 @@ cd "$M/vol"
 ls .snapshots | while read -r n; do k snapshot delete . "$n"; done
 same "$(ls .snapshots | wc -l)" 0 "snapshots after deleting all"
 cd "$M"
-k volume delete vol/inner vol
+refused 1 'volumes below' k volume delete vol
+k volume delete --recursive vol/inner
+k volume delete vol
 [ ! -e vol ] || fail "deleted volume is still there"

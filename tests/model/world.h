@@ -64,7 +64,7 @@ struct world {
 	uint64_t dead_vol;	  /* engine's id of a volume that was deleted; 0: none yet */
 
 	uint8_t *buf, *buf2; /* FS_WRITE_MAX each */
-	unsigned reported, tolerated; /* of the running check */
+	unsigned reported; /* by the running check */
 	uint64_t crashes, reopens, checks, compares;
 	jmp_buf fail;
 };
