@@ -19,7 +19,7 @@ VERSION := 0.1.0
 PKGS_FS := sqlite3 liblz4 libzstd libxxhash libcrypto
 PKGS_FUSE := fuse3
 # BLAKE3 is optional: a second content hash where the library is packaged.
-ifeq ($(shell pkg-config --exists libblake3 && echo yes),yes)
+ifeq ($(shell pkg-config --exists libblake3 2>/dev/null && echo yes),yes)
 PKGS_FS += libblake3
 CFLAGS_fs_base_ := -DHAVE_BLAKE3=1
 endif
