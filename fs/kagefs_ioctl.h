@@ -47,7 +47,7 @@ struct kagefs_uuid {
 #define KAGEFS_VOL_READ_ONLY (1u << 0)
 #define KAGEFS_VOL_SNAPSHOT (1u << 1) /* lives in its origin's .snapshots */
 #define KAGEFS_VOL_SEALED (1u << 2)   /* read-only for good: the flag cannot be cleared any more */
-#define KAGEFS_VOL_RECOVERY (1u << 3) /* only the set's writer_uid may write, until the set is sealed */
+#define KAGEFS_VOL_RECOVERY (1u << 3) /* only the set's writer_uid and root may write, until the set is sealed */
 
 struct kagefs_volume_info {
 	__u32 flags;
@@ -194,7 +194,7 @@ struct kagefs_set_info {
 	__u64 committed_ns;   /* 0 before */
 	__u64 commit_gate_ns; /* how long writers were held at the instant; 0 before */
 	__u64 commit_ns;      /* from the commit call until it was durable; 0 before */
-	__u32 writer_uid;     /* who may write into the copies before the seal, see KAGEFS_SET_WRITABLE */
+	__u32 writer_uid;     /* who may write into the copies before the seal (beside root), see KAGEFS_SET_WRITABLE */
 	__u32 nvolumes;
 	__u64 record_version; /* +1 with each change of the record */
 	__u32 record_len;

@@ -77,7 +77,8 @@ int op_writable(struct op *op, struct vol *v)
 	if ((f & META_VOL_RECOVERY) && op->ctx) {
 		if (!set_writer(op->fs, v->set_id, &uid, &any))
 			return -EROFS;
-		if (!any && op->ctx->uid != uid)
+		/* Root too: smbd sets times, DOS attributes and NT ACLs of what its user writes as root. */
+		if (!any && op->ctx->uid != uid && op->ctx->uid)
 			return -EACCES;
 	}
 	return 0;

@@ -82,7 +82,7 @@ int want_writable(struct world *w, struct mvol *v, const struct fs_ctx *c)
 	t = state_set(w->state, v->set);
 	if (!t)
 		return -EROFS;
-	return (t->flags & KAGEFS_SET_ANY_WRITER) || t->writer == c->uid ? 0 : -EACCES;
+	return (t->flags & KAGEFS_SET_ANY_WRITER) || t->writer == c->uid || !c->uid ? 0 : -EACCES;
 }
 
 struct minode *touch(struct world *w, struct target *t, bool mtime)

@@ -230,11 +230,11 @@ static void op_set_prepare(struct world *w)
 	new_record(w, t, a.record, &a.record_len);
 	got = fs_ioc_set_prepare(w->fs, &a);
 	t->state = a.state;
+	expect(w, got, 0, "preparing set %llu", (unsigned long long)t->key);
 	if (got)
 		free(t);
 	else
 		w->prepared[slot] = t;
-	expect(w, got, 0, "preparing set %llu", (unsigned long long)t->key);
 	expect(w, a.state, KAGEFS_SET_PREPARED, "state of the prepared set");
 	good(w);
 }

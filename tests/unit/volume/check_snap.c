@@ -304,7 +304,7 @@ START_TEST(test_set_writer_and_seal)
 	copy = find(root_of(id), "f");
 	ck_assert_uint_eq(info(id).flags, KAGEFS_VOL_SNAPSHOT | KAGEFS_VOL_RECOVERY);
 	fails(write_as(copy, 41), EACCES);
-	fails(write_as(copy, 0), EACCES);
+	ck_assert(write_as(copy, 0) > 0); /* root: smbd does a part of the creator's work as root */
 	ck_assert_int_eq(write_as(copy, 42), 1);
 	is_text(copy, "xext");
 	is_text(f, "text");
