@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # kill -9 of the agent before and after every call that changes something, in a whole backup cycle of two shares:
-# afterwards a new agent finds everything and nothing is left.  STRIDE=n: only every nth step.
+# afterwards a new agent finds everything and nothing is left.  STRIDE=n: only every nth step, from START on.
 . "$(dirname "$0")/smbd-lib.sh"
-STRIDE=${STRIDE:-1}
+STRIDE=${STRIDE:-1} START=${START:-1}
 KILLER=$BUILD/tests/kill-countdown.so
 
 cycle() { # one client's whole work; whether it succeeds does not matter
@@ -41,7 +41,7 @@ say "a cycle has $STEPS steps"
 RUNS=0
 for context in backup nas_rollback; do
 	for after in 0 1; do
-		for ((n = 1; n <= STEPS; n += STRIDE)); do
+		for ((n = START; n <= STEPS; n += STRIDE)); do
 			agent_under_killer $n $after
 			cycle $context
 			agent_stop
