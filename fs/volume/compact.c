@@ -105,6 +105,7 @@ static int choose(struct fs *fs, struct compact *c)
 	for (size_t i = 0; !r && i < l.n; i++) {
 		if (!l.v[i].live) {
 			r = store_drop_pack(fs->store, l.v[i].pack);
+			atomic_fetch_add_explicit(&fs->stat.dropped_packs, 1, memory_order_relaxed);
 		} else if (!c->pack && l.v[i].live < l.v[i].bytes / LIVE_DEN * LIVE_NUM) {
 			c->pack = l.v[i].pack;
 			c->n = 0;
@@ -175,6 +176,7 @@ static int move_some(struct fs *fs, struct compact *c)
 		c->pack = 0; /* start again from a scan some other time */
 		return r;
 	}
+	atomic_fetch_add_explicit(&fs->stat.compacted_blocks, n, memory_order_relaxed);
 	for (unsigned i = 0; i < n; i++)
 		bcache_forget(fs->bcache, ids[i]);
 	return 0;

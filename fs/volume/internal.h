@@ -489,7 +489,7 @@ struct fs {
 
 	struct { /* counters */
 		_Atomic uint64_t ops, reads, read_bytes, writes, write_bytes, retries, commits, applied_records, batches, converted_blocks,
-			dedup_hits, reclaim_steps, verify_errors, gate_ns_max, gate_ns_sum, commit_ns_max;
+			dedup_hits, compacted_blocks, dropped_packs, reclaim_steps, verify_errors, gate_ns_max, gate_ns_sum, commit_ns_max;
 	} stat;
 };
 

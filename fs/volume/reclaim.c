@@ -143,7 +143,7 @@ int reclaim_step(struct fs *fs)
 
 struct garbage {
 	struct fs *fs;
-	uint64_t found;
+	uint64_t found, used; /* used: of the pack at hand */
 };
 
 static int garbage_record(void *arg, const struct store_record *rec)
@@ -151,8 +151,10 @@ static int garbage_record(void *arg, const struct store_record *rec)
 	struct garbage *g = arg;
 	int used = meta_place_used(g->fs->meta, rec->hash, rec->loc.pack, rec->loc.off);
 
-	if (used)
+	if (used) {
+		g->used++;
 		return used < 0 ? used : 0;
+	}
 	g->found++;
 	return store_free(g->fs->store, rec->loc.pack, rec->loc.off, rec->loc.stored);
 }
@@ -166,15 +168,15 @@ static int last_pack(void *arg, const struct store_pack_info *info)
 	return 0;
 }
 
-/* Records appended but never committed lie in the newest packs: the one that was current when the power went, and the one
- * before if that had just been begun. */
+/* Records appended but never committed come last: go back from the newest pack to the first that has a committed one.  (What a
+ * transaction that failed left further back is compaction's.) */
 int reclaim_garbage_at_mount(struct fs *fs)
 {
 	struct garbage g = { .fs = fs };
 	uint32_t last = 0;
 	int r = store_list_packs(fs->store, last_pack, &last);
 
-	for (uint32_t p = last > 1 ? last - 1 : last; !r && p && p <= last; p++) {
+	for (uint32_t p = last; !r && p && !g.used; p--) {
 		r = store_scan(fs->store, p, garbage_record, &g);
 		if (r == -ENOENT)
 			r = 0;

@@ -70,6 +70,8 @@ int fs_stats_json(struct fs *fs, char *buf, size_t size)
 	add(&o, "},\"blocks\":{");
 	num(&o, "converted", atomic_load(&fs->stat.converted_blocks));
 	num(&o, "dedup_hits", atomic_load(&fs->stat.dedup_hits));
+	num(&o, "compacted", atomic_load(&fs->stat.compacted_blocks));
+	num(&o, "dropped_packs", atomic_load(&fs->stat.dropped_packs));
 	num(&o, "appended", st.appended_blocks);
 	num(&o, "plain_bytes", st.appended_plain_bytes);
 	num(&o, "stored_bytes", st.appended_stored_bytes);

@@ -62,6 +62,9 @@ struct world *world_new(uint64_t seed, const struct config *cfg)
 	fo.codec = (int)rnd(w, 4) - 1;
 	fo.root_mode = 0755;
 	w->open = (struct fs_open_options){ .manual = true, .dirty_age_ms = UINT32_MAX, .workers = 1 };
+	/* Small packs and an early look, so that packs are rewritten and dropped all the time. */
+	w->open.pack_bytes = 256 << 10;
+	w->open.compact_after = 16 << 10;
 	w->open.memory_bytes = (1ull << 20) << rnd(w, 6);
 	w->open.log_bytes = w->log_segment * (4 + rnd(w, 5));
 	ok(w, fs_format(w->io, &fo), "fs_format");
