@@ -160,17 +160,40 @@ static int next_pack(struct store *st, uint32_t bytes)
 
 /* ---- encode ---- */
 
-/* Layout of a blob's memory: payload, then the chunk table. */
-static int blob_fill(struct store_blob *b, const void *payload, uint32_t payload_len, uint8_t codec)
+/* Compress each chunk by itself into s->block, and say where each ends there.  The payload's length, or 0 if compressing
+ * does not pay: the whole must shrink by 1/8, and a chunk that does not is put in plain.  The limit makes both codecs give up
+ * early on such data: measured 1.3 to 8 GiB/s. */
+static uint32_t compress_chunks(struct scratch *s, enum store_codec codec, const uint8_t *data, uint32_t len, uint32_t *ends)
 {
-	uint32_t table_len = record_table_len(codec, b->len);
+	uint32_t fill = 0, limit = len - len / 8;
+	for (uint32_t i = 0; i < chunk_count(len); i++) {
+		const uint8_t *chunk = data + i * CHUNK_BYTES;
+		uint32_t plain = chunk_plain(len, i);
+		size_t n = codec_compress(s, codec, chunk, plain, s->block + fill, plain - plain / 8);
+		if (!n || n >= plain) {
+			memcpy(s->block + fill, chunk, plain);
+			n = plain;
+		}
+		fill += (uint32_t)n;
+		ends[i] = fill;
+	}
+	return fill < len && fill <= limit ? fill : 0;
+}
+
+/* Layout of a blob's memory: payload, then the chunk table.  ends: of the chunks in the payload, if there is a codec. */
+static int blob_fill(struct store_blob *b, const uint8_t *data, const uint8_t *payload, uint32_t payload_len, uint8_t codec,
+		     const uint32_t *ends)
+{
+	uint32_t table_len = record_table_len(codec, b->len), entry = chunk_entry_bytes(codec);
 	uint8_t *p = malloc(payload_len + table_len);
 	if (!p)
 		return -ENOMEM;
 	memcpy(p, payload, payload_len);
-	for (uint32_t i = 0; i < table_len / CHUNK_SUM_BYTES; i++) {
-		uint32_t at = i * CHUNK_BYTES;
-		put_le32(p + payload_len + i * CHUNK_SUM_BYTES, chunk_sum(p + at, MIN(CHUNK_BYTES, payload_len - at)));
+	for (uint32_t i = 0; i < table_len / entry; i++) {
+		uint8_t *e = p + payload_len + i * entry;
+		put_le32(e, chunk_sum(data + i * CHUNK_BYTES, chunk_plain(b->len, i)));
+		if (codec != STORE_NONE)
+			put_le32(e + CHUNK_SUM_BYTES, ends[i]);
 	}
 	b->payload = p;
 	b->payload_len = payload_len;
@@ -182,7 +205,7 @@ static int blob_fill(struct store_blob *b, const void *payload, uint32_t payload
 int store_encode(struct store *st, const void *data, size_t len, const uint8_t hash[HASH_BYTES], struct store_blob *out)
 {
 	struct scratch *s = NULL;
-	size_t packed = 0;
+	uint32_t ends[CHUNKS_MAX], packed = 0;
 	memset(out, 0, sizeof(*out));
 	if (!len || len > st->cfg.block_size)
 		return -EINVAL;
@@ -190,15 +213,12 @@ int store_encode(struct store *st, const void *data, size_t len, const uint8_t h
 		s = scratch_get(&st->scratch);
 		if (!s)
 			return -ENOMEM;
-		/* The limit makes both codecs give up early on data that does not shrink: measured 1.3 to 8 GiB/s. */
-		packed = codec_compress(s, st->cfg.codec, data, len, s->block, len - len / 8);
-		if (packed >= len)
-			packed = 0;
+		packed = compress_chunks(s, st->cfg.codec, data, (uint32_t)len, ends);
 	}
 	memcpy(out->hash, hash, HASH_BYTES);
 	out->len = (uint32_t)len;
-	int r = packed ? blob_fill(out, s->block, (uint32_t)packed, (uint8_t)st->cfg.codec)
-		       : blob_fill(out, data, (uint32_t)len, STORE_NONE);
+	int r = packed ? blob_fill(out, data, s->block, packed, (uint8_t)st->cfg.codec, ends)
+		       : blob_fill(out, data, data, (uint32_t)len, STORE_NONE, NULL);
 	scratch_put(&st->scratch, s);
 	return r;
 }

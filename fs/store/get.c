@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Reading blocks.  Two ways: the whole record, verified by the hash; or, for part of a plain block, only the chunks that
- * are touched, verified by the chunk table, which comes from memory or from the record's header.
+ * Reading blocks.  Two ways: the whole record, verified by the hash; or, for part of a block, only the chunks that are
+ * touched, verified by the chunk table, which comes from memory or from the record's header.
  */
 #include <string.h>
 
@@ -49,6 +49,28 @@ static int check_header(struct store *st, const struct store_loc *loc, const uin
 	return memcmp(rec->hash, hash, HASH_BYTES) ? damaged(st, loc, "another block's record") : 0;
 }
 
+/* Chunks [first, end) of a block, from the payload's bytes that begin at `base`, into out.  table: the entries from chunk
+ * `first` on.  -EUCLEAN: a chunk does not expand. */
+static int expand_chunks(struct scratch *s, const struct store_loc *loc, const uint8_t *table, uint32_t first, uint32_t end,
+			 const uint8_t *stored, uint32_t base, uint8_t *out)
+{
+	uint32_t start = 0;
+	for (uint32_t i = first; i < end; i++) {
+		uint32_t plain = chunk_plain(loc->len, i);
+		uint32_t n = get_le32(table + (i - first) * CHUNK_ENTRY_BYTES_MAX + CHUNK_SUM_BYTES) - base - start;
+		uint8_t *to = out + (size_t)(i - first) * CHUNK_BYTES;
+		int r = 0;
+		if (n == plain)
+			memcpy(to, stored + start, plain);
+		else
+			r = codec_expand(s, loc->codec, stored + start, n, to, plain);
+		if (r < 0)
+			return r;
+		start += n;
+	}
+	return 0;
+}
+
 /* The whole plain block into out (loc->len bytes), verified by its hash. */
 static int get_whole(struct store *st, struct pack *p, const struct store_loc *loc, const uint8_t *hash, struct scratch *s,
 		     uint8_t *out)
@@ -60,9 +82,11 @@ static int get_whole(struct store *st, struct pack *p, const struct store_loc *l
 		r = check_header(st, loc, hash, s->record, &rec);
 	if (r < 0)
 		return r;
-	const uint8_t *payload = s->record + RECORD_HEADER_BYTES + rec.table_len;
+	const uint8_t *table = s->record + RECORD_HEADER_BYTES, *payload = table + rec.table_len;
 	if (rec.codec == STORE_NONE)
 		memcpy(out, payload, rec.len);
+	else if (rec.table_len)
+		r = expand_chunks(s, loc, table, 0, chunk_count(rec.len), payload, 0, out);
 	else
 		r = codec_expand(s, rec.codec, payload, rec.payload_len, out, rec.len);
 	if (r == -EUCLEAN)
@@ -75,57 +99,76 @@ static int get_whole(struct store *st, struct pack *p, const struct store_loc *l
 		return damaged(st, loc, checksum64(payload, rec.payload_len) == rec.payload_sum ?
 						"hash, though the bytes are those that were written" : "hash");
 	if (rec.table_len)
-		sums_insert(&st->sums, loc->pack, loc->off, hash, s->record + RECORD_HEADER_BYTES, rec.table_len);
+		sums_insert(&st->sums, loc->pack, loc->off, hash, table, rec.table_len);
 	return 0;
 }
 
-static bool chunks_fit(const struct store_loc *loc, const uint8_t *table, uint32_t first, uint32_t n, const uint8_t *bytes)
+static bool chunks_fit(const struct store_loc *loc, const uint8_t *table, uint32_t first, uint32_t end, const uint8_t *bytes)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		size_t at = (size_t)i * CHUNK_BYTES, left = loc->len - (size_t)(first + i) * CHUNK_BYTES;
-		uint32_t sum = chunk_sum(bytes + at, MIN((size_t)CHUNK_BYTES, left));
-		if (sum != get_le32(table + (size_t)i * CHUNK_SUM_BYTES))
+	for (uint32_t i = first; i < end; i++) {
+		uint32_t sum = chunk_sum(bytes + (size_t)(i - first) * CHUNK_BYTES, chunk_plain(loc->len, i));
+		if (sum != get_le32(table + (i - first) * chunk_entry_bytes(loc->codec)))
 			return false;
 	}
 	return true;
 }
 
-/* Bytes [off, off + n), inside a plain block.  s->record takes the header or header and chunks, s->block table and chunks. */
+/* Where chunk i begins in the payload.  table: its entries from chunk `first` on, first < i or i = 0 or no codec. */
+static uint32_t chunk_start(const struct store_loc *loc, const uint8_t *table, uint32_t first, uint32_t i)
+{
+	if (loc->codec == STORE_NONE)
+		return MIN(i * CHUNK_BYTES, loc->len);
+	return i ? get_le32(table + (i - 1 - first) * CHUNK_ENTRY_BYTES_MAX + CHUNK_SUM_BYTES) : 0;
+}
+
+/* Bytes [off, off + n), inside a block with a chunk table.  s->record takes what is stored; the plain chunks go straight to
+ * the caller when they are whole, else through s->block. */
 static int get_part(struct store *st, struct pack *p, const struct store_loc *loc, const uint8_t *hash, struct scratch *s,
 		    uint32_t off, uint32_t n, uint8_t *out)
 {
-	uint32_t table_len = record_table_len(loc->codec, loc->len);
+	uint32_t table_len = record_table_len(loc->codec, loc->len), entry = chunk_entry_bytes(loc->codec);
 	uint32_t first = off / CHUNK_BYTES, end = (off + n - 1) / CHUNK_BYTES + 1;
 	uint32_t from = first * CHUNK_BYTES, to = MIN(end * CHUNK_BYTES, loc->len);
 	uint32_t data = RECORD_HEADER_BYTES + table_len;
-	uint8_t table[BLOCK_BYTES_MAX / CHUNK_BYTES * CHUNK_SUM_BYTES], *sums = table;
-	/* Whole chunks go straight to the caller. */
-	uint8_t *direct = from == off && to == off + n ? out : s->block;
-	uint8_t *bytes = direct;
-	int r;
+	/* A compressed chunk begins where the one before ends: that entry is needed too. */
+	uint32_t known = loc->codec != STORE_NONE && first ? first - 1 : first;
+	uint8_t entries[CHUNK_TABLE_BYTES_MAX], *table = entries;
+	uint8_t *plain = from == off && to == off + n ? out : s->block;
+	uint8_t *stored = loc->codec == STORE_NONE ? plain : s->record;
+	uint32_t have = 0; /* bytes of the record that are in s->record */
+	int r = 0;
 
-	if (sums_find(&st->sums, loc->pack, loc->off, hash, first * CHUNK_SUM_BYTES, (end - first) * CHUNK_SUM_BYTES, table)) {
-		r = read_exact(st, p, loc, bytes, to - from, loc->off + data + from);
-	} else {
+	if (!sums_find(&st->sums, loc->pack, loc->off, hash, known * entry, (end - known) * entry, entries)) {
 		struct record rec;
-		bool one = data + to <= ONE_READ_BYTES;
-		r = read_exact(st, p, loc, s->record, one ? data + to : data, loc->off);
+		/* No stored chunk is longer than its plain bytes, so they end before data + to. */
+		have = data + to <= ONE_READ_BYTES ? MIN(data + to, loc->stored) : data;
+		r = read_exact(st, p, loc, s->record, have, loc->off);
 		if (r == 0)
 			r = check_header(st, loc, hash, s->record, &rec);
-		if (r == 0)
-			sums_insert(&st->sums, loc->pack, loc->off, hash, s->record + RECORD_HEADER_BYTES, table_len);
-		if (r == 0 && one)
-			bytes = s->record + data + from;
-		else if (r == 0)
-			r = read_exact(st, p, loc, bytes, to - from, loc->off + data + from);
-		sums = s->record + RECORD_HEADER_BYTES + first * CHUNK_SUM_BYTES;
+		if (r < 0)
+			return r;
+		memcpy(entries, s->record + RECORD_HEADER_BYTES + known * entry, (end - known) * entry);
+		sums_insert(&st->sums, loc->pack, loc->off, hash, s->record + RECORD_HEADER_BYTES, table_len);
+	}
+	uint32_t lo = chunk_start(loc, entries, known, first), hi = chunk_start(loc, entries, known, end);
+	table += (first - known) * entry;
+	if (have >= data + hi)
+		stored = s->record + data + lo;
+	else
+		r = read_exact(st, p, loc, stored, hi - lo, loc->off + data + lo);
+	if (r == 0 && loc->codec != STORE_NONE) {
+		r = expand_chunks(s, loc, table, first, end, stored, lo, plain);
+		if (r == -EUCLEAN)
+			return damaged(st, loc, "does not decompress");
+	} else {
+		plain = stored;
 	}
 	if (r < 0)
 		return r;
-	if (!chunks_fit(loc, sums, first, end - first, bytes))
+	if (!chunks_fit(loc, table, first, end, plain))
 		return damaged(st, loc, "chunk checksum");
-	if (bytes != out)
-		memcpy(out, bytes + (off - from), n);
+	if (plain != out)
+		memcpy(out, plain + (off - from), n);
 	return 0;
 }
 

@@ -34,7 +34,7 @@
  *   48 32  hash of the plain content
  *   80  8  zero
  *   88  8  checksum64 of bytes 0..87 and the chunk table
- *   96  -  chunk table, if flagged: for each 4096 plain bytes (the last may be shorter) the low 32 bits of their checksum64
+ *   96  -  chunk table, if flagged, see below
  *    -  -  payload
  *    -  -  zeros to a multiple of PACK_ALIGN
  *
@@ -43,9 +43,16 @@
  * lost its way (punched space, damage) may try every multiple of PACK_ALIGN.  A valid header says nothing of the payload:
  * after a power cut the one may be there without the other.  The hash decides.
  *
- * The chunk table exists for plain blocks of more than one chunk.  It lets a read of 4 KiB out of 64 KiB read and verify
- * 4 KiB.  That is weaker than the hash (32 bits, not cryptographic; good against rot, not against forgery on the disk), and
- * is bound to the block by the hash in the same header.
+ * Chunks are the pieces of 4096 plain bytes of a block (the last may be shorter).  A block of more than one chunk has a
+ * chunk table, one entry for each.  Without codec an entry has 4 bytes, with one it has 8:
+ *    0  4  low 32 bits of the checksum64 of the chunk's plain bytes
+ *    4  4  codec only: where the chunk ends in the payload; it begins where the one before ends.  A chunk is compressed by
+ *          itself; one as long as its plain bytes is stored plain.  None is longer or empty; the last ends at payload_len
+ * A block of one chunk has no table: its payload is the one chunk, with codec always compressed.
+ *
+ * The table lets a read of 4 KiB out of 64 KiB read, expand and verify 4 KiB.  That is weaker than the hash (32 bits, not
+ * cryptographic; good against rot, not against forgery on the disk), and is bound to the block by the hash in the same
+ * header.  A whole block is verified by its hash.
  *
  * Why records are packed at 16 bytes and not at pages: padding to pages would cost 6 % for a plain 64 KiB block, 7 % for one
  * that shrank to half and 100 % for a 4 KiB block that did; at 16 bytes it is 0.3 %.  A plain 4 KiB read touches two pages
@@ -73,7 +80,10 @@
 
 #define CHUNK_BYTES 4096
 #define CHUNK_SUM_BYTES 4
+#define CHUNK_ENTRY_BYTES_MAX 8 /* sum and end */
 #define BLOCK_BYTES_MIN 4096u
 #define BLOCK_BYTES_MAX (1u << 20)
+#define CHUNKS_MAX (BLOCK_BYTES_MAX / CHUNK_BYTES)
+#define CHUNK_TABLE_BYTES_MAX (CHUNKS_MAX * CHUNK_ENTRY_BYTES_MAX)
 
 #endif

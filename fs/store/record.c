@@ -88,8 +88,22 @@ int record_decode(struct record *r, const uint8_t in[RECORD_HEADER_BYTES])
 	return 0;
 }
 
+static bool ends_valid(const struct record *r, const uint8_t *table)
+{
+	uint32_t start = 0;
+	for (uint32_t i = 0; i < chunk_count(r->len); i++) {
+		uint32_t end = get_le32(table + i * CHUNK_ENTRY_BYTES_MAX + CHUNK_SUM_BYTES);
+		if (end <= start || end - start > chunk_plain(r->len, i))
+			return false;
+		start = end;
+	}
+	return start == r->payload_len;
+}
+
 int record_verify(const struct record *r, const uint8_t in[RECORD_HEADER_BYTES], const uint8_t *table)
 {
 	struct iovec iov[2] = { { (void *)in, RECORD_HEADER_SUMMED }, { (void *)table, r->table_len } };
-	return get_le64(in + 88) == checksum64_iov(iov, r->table_len ? 2 : 1) ? 0 : -EUCLEAN;
+	if (get_le64(in + 88) != checksum64_iov(iov, r->table_len ? 2 : 1))
+		return -EUCLEAN;
+	return r->codec == STORE_NONE || !r->table_len || ends_valid(r, table) ? 0 : -EUCLEAN;
 }

@@ -9,7 +9,7 @@
 #include "fs/store/store_priv.h"
 
 /* The largest header with its chunk table. */
-#define HEADER_MAX (RECORD_HEADER_BYTES + BLOCK_BYTES_MAX / CHUNK_BYTES * CHUNK_SUM_BYTES)
+#define HEADER_MAX (RECORD_HEADER_BYTES + CHUNK_TABLE_BYTES_MAX)
 #define WINDOW_BYTES (256u << 10)
 
 struct walk {

@@ -73,8 +73,8 @@ int store_append(struct store *st, const struct store_blob *b, struct store_loc 
  * system cannot allocate ahead.)  Costs nothing if nothing was appended. */
 int store_sync(struct store *st) MUST_USE;
 
-/* Read bytes [off, off + n) of the block's plain content.  A whole block, and any part of a compressed one, is verified
- * against the hash; a part of a plain block against the sums of the 4 KiB chunks it touches (pack_format.h).  Bytes beyond the
+/* Read bytes [off, off + n) of the block's plain content.  A whole block is verified against the hash; a part against the
+ * sums of the 4 KiB chunks it touches, which are all that is read and expanded (pack_format.h).  Bytes beyond the
  * block's length read as zeros.  -EUCLEAN: stored bytes do not verify (logged and counted here); -EIO; -ENOENT: pack gone;
  * -ENOMEM.  After an error buf holds anything. */
 int store_get(struct store *st, const struct store_loc *loc, const uint8_t hash[HASH_BYTES], size_t off, size_t n,

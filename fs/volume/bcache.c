@@ -210,8 +210,8 @@ int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf)
 				return r;
 		}
 		sl = (struct store_loc){ loc.pack, loc.off, loc.stored, loc.len, loc.codec };
-		/* A reader of a few KiB of a plain block is served without keeping the whole block (store_get verifies the part). */
-		if (n < c->block_size / 2 && loc.codec == STORE_NONE && n) {
+		/* A reader of a few KiB is served without keeping the whole block (store_get verifies the part). */
+		if (n < c->block_size / 2 && n) {
 			r = store_get(fs->store, &sl, loc.hash, off, n, buf);
 			if (!r) {
 				remember(c, &loc, NULL);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/base/endian.h"
 #include "fs/store/codec.h"
 #include "fs/store/record.h"
 #include "fs/store/store.h"
@@ -119,6 +120,31 @@ START_TEST(test_record_any_flipped_bit_is_found)
 }
 END_TEST
 
+/* With a codec the table says where chunks end; one that does not describe the payload is refused even with a good sum. */
+START_TEST(test_record_ends_must_describe_the_payload)
+{
+	static const struct {
+		uint32_t first, last;
+		int want;
+	} ends[] = {
+		{ 4000, 4500, 0 },	 { 4096, 4500, 0 },	   { 3596, 4500, 0 },	     { 4097, 4500, -EUCLEAN },
+		{ 3595, 4500, -EUCLEAN }, { 0, 4500, -EUCLEAN },   { 4500, 4500, -EUCLEAN }, { 4000, 4499, -EUCLEAN },
+		{ 4000, 4501, -EUCLEAN }, { 4000, 3999, -EUCLEAN }, { UINT32_MAX, 4500, -EUCLEAN },
+	};
+	uint8_t bytes[RECORD_HEADER_BYTES], table[16] = { 0 };
+	struct record in = { .hash_algo = HASH_SHA256, .codec = STORE_LZ4, .len = 5000, .payload_len = 4500, .pack = 1,
+			     .off = 4096, .nonce = 1 }, out;
+	in.table_len = record_table_len(in.codec, in.len);
+	ck_assert_uint_eq(in.table_len, sizeof(table));
+	in.stored = record_stored(in.table_len, in.payload_len);
+	put_le32(table + 4, ends[_i].first);
+	put_le32(table + 12, ends[_i].last);
+	record_encode(&in, table, bytes);
+	ck_assert_int_eq(record_decode(&out, bytes), 0);
+	ck_assert_int_eq(record_verify(&out, bytes, table), ends[_i].want);
+}
+END_TEST
+
 START_TEST(test_record_golden_codecs_expand)
 {
 	struct scratch_pool pool;
@@ -153,6 +179,7 @@ Suite *make_record_suite(void)
 	tcase_add_test(tc, test_record_pack_header_of_later_version);
 	tcase_add_test(tc, test_record_golden);
 	tcase_add_test(tc, test_record_any_flipped_bit_is_found);
+	tcase_add_loop_test(tc, test_record_ends_must_describe_the_payload, 0, 11);
 	tcase_add_test(tc, test_record_golden_codecs_expand);
 	suite_add_tcase(suite, tc);
 	return suite;
