@@ -4,6 +4,7 @@
 # make check           install what is missing (as root), build, run all tests
 # make demo            install, build, show the whole cycle of a remote VSS backup on a temporary store
 # make unit            unit tests only (needs the development packages)
+# make bench           speed beside ext4, btrfs and xfs, to docs/performance.md (as root; BENCH=long for the long form)
 # make install         PREFIX=/usr/local DESTDIR=
 #
 # Knobs: CC=gcc|clang  O=build (output folder)  SAN=address,undefined | thread  WERROR=1  V=1  DEBUG=1
@@ -121,6 +122,13 @@ check:
 demo:
 	scripts/demo
 
+# ---- speed (tests/bench; scripts/bench --help) ------------------------------------------------------------------------
+# make bench: short form, below 10 minutes; BENCH=long: the long form.  The table goes to docs/performance.md.
+bench:
+	scripts/install-deps bench
+	scripts/bench
+	scripts/bench --write
+
 # ---- integration tests on real mounts (scripts/run-integration runs them) ---------------------------------------------
 # tests/integration/*.c are small helpers that stand alone; ioctl_test is built for 32 bits too where the compiler can.
 HELPERS := $(patsubst tests/integration/%.c,$(O)/tests/%,$(wildcard tests/integration/*.c))
@@ -163,7 +171,7 @@ uninstall:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit check check-source demo clean install uninstall integration integration-helpers
+.PHONY: all unit bench check check-source demo clean install uninstall integration integration-helpers
 .SECONDARY:
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
