@@ -124,6 +124,15 @@ demo:
 
 # ---- speed (tests/bench; scripts/bench --help) ------------------------------------------------------------------------
 # make bench: short form, below 10 minutes; BENCH=long: the long form.  The table goes to docs/performance.md.
+BENCH_HELPERS := $(patsubst %,$(O)/tests/bench_%,small_files)
+
+$(BENCH_HELPERS): $(O)/tests/bench_%: tests/bench/%.c tests/bench/cell.h fs/kagefs_ioctl.h
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -o $@ $<
+
+bench-helpers: $(BENCH_HELPERS)
+
 bench:
 	scripts/install-deps bench
 	scripts/bench
@@ -171,7 +180,7 @@ uninstall:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit bench check check-source demo clean install uninstall integration integration-helpers
+.PHONY: all unit bench bench-helpers check check-source demo clean install uninstall integration integration-helpers
 .SECONDARY:
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -18,6 +18,11 @@ def run(*args, **kw):
     return done.stdout
 
 
+def helper(name):
+    """A program of tests/bench."""
+    return os.path.join(os.environ.get('O', 'build'), 'tests', 'bench_' + name)
+
+
 def warm_memory(mib):
     """Touch free memory: a virtual machine may have given it back to its host, and the first touch would be timed."""
     free = int(next(l for l in open('/proc/meminfo') if l.startswith('MemAvailable')).split()[1]) // 1024

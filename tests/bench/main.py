@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 
-from . import disk_io, report, targets
+from . import disk_io, report, targets, trees
 from .machine import describe, settle, warm_memory
 from .workload import LONG, SHORT
 
-WORKLOADS = disk_io.WORKLOADS
+WORKLOADS = disk_io.WORKLOADS + trees.WORKLOADS
 DOCUMENT = 'docs/performance.md'
 
 

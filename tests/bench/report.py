@@ -48,7 +48,7 @@ def table(workloads, values):
                 continue
             base = statistics.median(got[BASE]) if got[BASE] else None
             ours = statistics.median(got[OURS]) if got[OURS] else None
-            ratio = f'{ours / base:.2f}' if base and ours is not None else '–'
+            ratio = f'{ours / base:.{2 if ours > 0.2 * base else 3}f}' if base and ours is not None else '–'
             met = f.goal.met(ours, base) if f.goal and ours is not None else None
             name = w.name + ('.' + f.name if f.name else '')
             lines.append(f'| {f.title}, {f.unit} (`{name}`) | {cell(got[BASE])} | {cell(got[OURS])} | {ratio} | {f.goal or "–"} | '

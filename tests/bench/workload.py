@@ -20,7 +20,7 @@ class Goal:
 
     def __str__(self):
         sign = '≥' if self.op == '>=' else '≤'
-        return f'{sign} {self.bound:g}' + ('x' if self.kind == 'ratio' else '')
+        return f'{sign} {self.bound:.3g}' + ('x' if self.kind == 'ratio' else '')
 
 
 def at_least(ratio):
