@@ -20,7 +20,7 @@
  *                failed flush), -ENOTTY (descriptor is not on kagefs, or an unknown number).
  *
  * Volumes are named by id.  Ids are never reused within a store.  A snapshot is a volume; it appears at
- * <root of its origin>/.snapshots/<name>.
+ * <root of the volume it was taken of>/.snapshots/<name>, and after a rollback of that volume in the one that took its place.
  */
 #ifndef KAGEFS_IOCTL_H
 #define KAGEFS_IOCTL_H
@@ -45,7 +45,7 @@ struct kagefs_uuid {
 
 /* struct kagefs_volume_info.flags */
 #define KAGEFS_VOL_READ_ONLY (1u << 0)
-#define KAGEFS_VOL_SNAPSHOT (1u << 1) /* lives in its origin's .snapshots */
+#define KAGEFS_VOL_SNAPSHOT (1u << 1) /* lives in a .snapshots */
 #define KAGEFS_VOL_SEALED (1u << 2)   /* read-only for good: the flag cannot be cleared any more */
 #define KAGEFS_VOL_RECOVERY (1u << 3) /* only the set's writer_uid and root may write, until the set is sealed */
 
@@ -132,12 +132,12 @@ struct kagefs_ioc_volume_set {
 };
 
 /* KAGEFS_IOC_VOLUME_LIST: volumes in id order, after `after` (0 at first; then the last id got).
- * origin != 0: only snapshots of that volume.  count == 0: end. */
+ * container != 0: only what that volume's .snapshots shows; -ENOENT: there is no such volume.  count == 0: end. */
 struct kagefs_ioc_volume_list {
 	__u32 flags; /* in: 0 */
 	__u32 count; /* out: entries filled */
 	__u64 after;
-	__u64 origin;
+	__u64 container;
 	__u64 reserved[4];
 	struct kagefs_volume_info volumes[KAGEFS_LIST_MAX]; /* out */
 };

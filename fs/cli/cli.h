@@ -81,10 +81,10 @@ int target_open(const char *verb, const char *path, int *fd, struct kagefs_ioc_w
 /* The same for the root directory of the volume that holds path (a path that names something inside is taken to its volume
  * only with any = true). */
 int target_volume(const char *verb, const char *path, bool any, int *fd, struct kagefs_volume_info *v) MUST_USE;
-/* The snapshot `name` of the volume with id `origin`; -ENOENT. */
-int target_snapshot(int fd, uint64_t origin, const char *name, struct kagefs_volume_info *v) MUST_USE;
-/* Call cb for each volume (origin 0) or each snapshot of origin; a non-zero answer stops and is returned. */
-int target_each_volume(int fd, uint64_t origin, int (*cb)(void *arg, const struct kagefs_volume_info *v), void *arg) MUST_USE;
+/* The snapshot `name` in the .snapshots of volume `container`; -ENOENT. */
+int target_snapshot(int fd, uint64_t container, const char *name, struct kagefs_volume_info *v) MUST_USE;
+/* Call cb for each volume (container 0) or each snapshot of container; a non-zero answer stops and is returned. */
+int target_each_volume(int fd, uint64_t container, int (*cb)(void *arg, const struct kagefs_volume_info *v), void *arg) MUST_USE;
 /* ioctl with -errno. */
 int target_ioctl(int fd, unsigned long nr, void *arg) MUST_USE;
 

@@ -310,10 +310,10 @@ int snapshot_delete(const char *verb, int fd, const struct kagefs_volume_info *v
 	return err ? cli_fail_errno(EXIT_FAILED, verb, v->name, err, NULL) : EXIT_OK;
 }
 
-static int delete_one(const char *verb, int fd, __u64 origin, const char *name, bool force)
+static int delete_one(const char *verb, int fd, __u64 container, const char *name, bool force)
 {
 	struct kagefs_volume_info v;
-	int err = target_snapshot(fd, origin, name, &v);
+	int err = target_snapshot(fd, container, name, &v);
 
 	if (err == -ENOENT)
 		return cli_fail(EXIT_FAILED, verb, name, "there is no such snapshot", "see 'kagefs snapshot list'");

@@ -63,7 +63,7 @@ int target_volume(const char *verb, const char *path, bool any, int *fd, struct 
 	return 0;
 }
 
-int target_each_volume(int fd, uint64_t origin, int (*cb)(void *arg, const struct kagefs_volume_info *v), void *arg)
+int target_each_volume(int fd, uint64_t container, int (*cb)(void *arg, const struct kagefs_volume_info *v), void *arg)
 {
 	CLEANUP_FREE struct kagefs_ioc_volume_list *l = malloc(sizeof(*l));
 	uint64_t after = 0;
@@ -75,7 +75,7 @@ int target_each_volume(int fd, uint64_t origin, int (*cb)(void *arg, const struc
 
 		memset(l, 0, sizeof(*l));
 		l->after = after;
-		l->origin = origin;
+		l->container = container;
 		err = target_ioctl(fd, KAGEFS_IOC_VOLUME_LIST, l);
 		if (err || l->count == 0)
 			return err;
@@ -103,7 +103,7 @@ static int match_name(void *arg, const struct kagefs_volume_info *v)
 	return 1;
 }
 
-int target_snapshot(int fd, uint64_t origin, const char *name, struct kagefs_volume_info *v)
+int target_snapshot(int fd, uint64_t container, const char *name, struct kagefs_volume_info *v)
 {
 	struct by_name b = {.name = name, .v = v};
 	struct kagefs_ioc_where w = {0};
@@ -118,12 +118,12 @@ int target_snapshot(int fd, uint64_t origin, const char *name, struct kagefs_vol
 	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
 		CLEANUP_FD int sfd = openat(fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-		if (sfd >= 0 && target_ioctl(sfd, KAGEFS_IOC_WHERE, &w) == 0 && w.is_root && w.volume.origin == origin &&
+		if (sfd >= 0 && target_ioctl(sfd, KAGEFS_IOC_WHERE, &w) == 0 && w.is_root &&
 		    (w.volume.flags & KAGEFS_VOL_SNAPSHOT)) {
 			*v = w.volume;
 			return 0;
 		}
 	}
-	err = target_each_volume(fd, origin, match_name, &b);
+	err = target_each_volume(fd, container, match_name, &b);
 	return err == 1 ? 0 : err ? err : -ENOENT;
 }

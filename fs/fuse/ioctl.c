@@ -126,7 +126,7 @@ static int may_volume_set(struct call *c)
 }
 static int may_volume_list(struct call *c)
 {
-	return c->a.volume_list.origin ? owns(c, c->a.volume_list.origin) : 0; /* else: filtered */
+	return c->a.volume_list.container ? owns(c, c->a.volume_list.container) : 0; /* else: filtered */
 }
 static int may_rollback(struct call *c)
 {

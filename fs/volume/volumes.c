@@ -127,20 +127,37 @@ int fs_ioc_volume_get(struct fs *fs, struct kagefs_ioc_volume_get *a)
 	return 0;
 }
 
+/* Is v a snapshot at this place?  (Its origin does not tell: a rollback takes the snapshots along to another volume.) */
+static bool snapshot_at(struct fs *fs, struct vol *v, const struct meta_volume *place)
+{
+	struct meta_volume m;
+
+	if (!(vol_flags(v) & META_VOL_SNAPSHOT))
+		return false;
+	vol_describe(&fs->vtab, v, &m);
+	return m.place_vol == place->place_vol && m.place_dir == place->place_dir;
+}
+
 int fs_ioc_volume_list(struct fs *fs, struct kagefs_ioc_volume_list *a)
 {
 	uint64_t after = a->after;
+	struct meta_volume place;
 	struct vol *v;
 
 	if (a->flags || !clear(a->reserved))
 		return -EINVAL;
 	a->count = 0;
 	memset(a->volumes, 0, sizeof(a->volumes));
+	if (a->container) {
+		v = vol_live(&fs->vtab, a->container);
+		if (!v)
+			return -ENOENT;
+		vol_place_in(v, &place);
+		vol_put(&fs->vtab, v);
+	}
 	while (a->count < KAGEFS_LIST_MAX && (v = vol_next(&fs->vtab, after))) {
-		uint32_t f = vol_flags(v);
-
 		after = v->id;
-		if (!(f & META_VOL_DEAD) && (!a->origin || (v->origin == a->origin && (f & META_VOL_SNAPSHOT))))
+		if (!(vol_flags(v) & META_VOL_DEAD) && (!a->container || snapshot_at(fs, v, &place)))
 			info_of(fs, v, &a->volumes[a->count++]);
 		vol_put(&fs->vtab, v);
 	}

@@ -131,6 +131,13 @@ kept=$(sed 's/^kept as //' "$T/out")
 same "$(cat other/.snapshots/"$kept"/file)" bad "what the rollback replaced"
 echo onward > other/file
 same "$(cat other/file)" onward "writing after a rollback"
+# the snapshots came along: listed, rolled back to again, deleted
+same "$(k snapshot list --json other | grep -o '"name":"[^"]*"' | sort | tr '\n' ' ')" \
+	"\"name\":\"base\" \"name\":\"$kept\" \"name\":\"both\" " "snapshots after a rollback"
+k rollback other base > /dev/null
+same "$(cat other/file)" good "after a second rollback"
+k snapshot delete other base
+[ ! -e other/.snapshots/base ] || fail "a snapshot from before the rollback cannot be deleted"
 
 # everything survives a remount
 trees=$(digest "$M/vol") snaps=$(ls "$M/vol/.snapshots" | sort | tr '\n' ' ')
