@@ -58,6 +58,11 @@ int meta_block_find(struct meta *m, const uint8_t hash[HASH_BYTES], struct meta_
 	return r < 0 ? r : -ENOENT;
 }
 
+uint64_t meta_block_next(struct meta *m)
+{
+	return m->state.next_block;
+}
+
 int meta_block_add(struct meta *m, struct meta_block *b)
 {
 	sqlite3_stmt *s = db_stmt(m->db, ST_BLOCK_INSERT);

@@ -477,6 +477,8 @@ void meta_rollback(struct meta *m)
 	if (!sqlite3_get_autocommit(m->db->h))
 		r = db_run_id(m->db, ST_ROLLBACK);
 	m->in_tx = false;
+	m->ids_burnt = m->ids_burnt || m->state.next_block != m->saved.next_block;
+	m->saved.next_block = m->state.next_block; /* packs may hold records that carry these ids */
 	m->state = m->saved;
 	m->reap_vol = 0;
 	m->dead_next = 0;
@@ -493,7 +495,7 @@ static int store_state(struct meta *m)
 {
 	sqlite3_stmt *s;
 
-	if (memcmp(&m->state, &m->saved, sizeof(m->state)) == 0)
+	if (!m->ids_burnt && memcmp(&m->state, &m->saved, sizeof(m->state)) == 0)
 		return 0;
 	s = db_stmt(m->db, ST_STORE_SET);
 	bind_u64(s, 1, m->state.epoch);
@@ -527,7 +529,7 @@ int meta_commit(struct meta *m)
 		meta_rollback(m);
 		return r;
 	}
-	m->in_tx = false;
+	m->in_tx = m->ids_burnt = false;
 	if (vfs_is_full(m->vfs))
 		vfs_fill_reserve(m->vfs);
 	return 0;

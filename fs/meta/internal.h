@@ -123,6 +123,7 @@ struct meta {
 	struct meta_params params;
 
 	bool in_tx;
+	bool ids_burnt; /* a rollback kept next_block up: the next commit stores it */
 	int tx_error;	    /* first failure inside the transaction: nothing but meta_rollback helps */
 	bool lines_changed; /* a rollback must load the lines again */
 	bool copied;	    /* meta_volume_copy without meta_epoch_step */

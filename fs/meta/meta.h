@@ -160,7 +160,9 @@ int meta_reap(struct meta *m, uint64_t vol, uint64_t ino, unsigned budget) MUST_
 
 /* Find by hash (a block with refs 0 is a hit).  -ENOENT. */
 int meta_block_find(struct meta *m, const uint8_t hash[HASH_BYTES], struct meta_block *out) MUST_USE;
-/* Insert with refs 0; id is assigned here. */
+/* Insert with refs 0; id is assigned here: the one that meta_block_next told before.  An id is never used twice, nor after a
+ * rollback, for a record in a pack may carry it (pack_format.h) and a repair goes by it. */
+uint64_t meta_block_next(struct meta *m);
 int meta_block_add(struct meta *m, struct meta_block *b) MUST_USE;
 /* Pack compaction: the block lies elsewhere now; the old place goes to `freed`. */
 int meta_block_move(struct meta *m, uint64_t id, uint32_t pack, uint64_t off, uint32_t stored, uint8_t codec) MUST_USE;

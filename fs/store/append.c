@@ -259,7 +259,7 @@ int store_append(struct store *st, const struct store_blob *b, struct store_loc 
 	const uint8_t *table = b->payload + b->payload_len;
 	struct record rec = { .hash_algo = (uint8_t)st->cfg.hash_algo, .codec = b->codec, .len = b->len,
 			      .payload_len = b->payload_len, .stored = stored, .pack = t->pack->num, .off = off,
-			      .nonce = t->nonce, .payload_sum = b->payload_sum, .table_len = table_len };
+			      .nonce = t->nonce, .id = b->id, .payload_sum = b->payload_sum, .table_len = table_len };
 	memcpy(rec.hash, b->hash, HASH_BYTES);
 	/* Beyond `fill` nobody reads, so the copy needs no lock. */
 	uint8_t *p = t->buf + t->fill;

@@ -32,7 +32,8 @@
  *   32  8  nonce of the pack
  *   40  8  checksum64 of the payload
  *   48 32  hash of the plain content
- *   80  8  zero
+ *   80  8  id of the block, the name by which leaves know it; 0: not known.  A block keeps it when it is copied into another
+ *          pack, so that a lost block table can be made again from the packs
  *   88  8  checksum64 of bytes 0..87 and the chunk table
  *   96  -  chunk table, if flagged, see below
  *    -  -  payload

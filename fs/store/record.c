@@ -7,14 +7,6 @@
 #include "fs/base/endian.h"
 #include "fs/store/store.h"
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i])
-			return false;
-	return true;
-}
-
 void pack_header_encode(const struct pack_header *h, uint8_t page[PACK_HEADER_BYTES])
 {
 	memset(page, 0, PACK_HEADER_BYTES);
@@ -59,13 +51,14 @@ void record_encode(const struct record *r, const uint8_t *table, uint8_t out[REC
 	put_le64(out + 32, r->nonce);
 	put_le64(out + 40, r->payload_sum);
 	memcpy(out + 48, r->hash, HASH_BYTES);
+	put_le64(out + 80, r->id);
 	struct iovec iov[2] = { { out, RECORD_HEADER_SUMMED }, { (void *)table, r->table_len } };
 	put_le64(out + 88, checksum64_iov(iov, r->table_len ? 2 : 1));
 }
 
 int record_decode(struct record *r, const uint8_t in[RECORD_HEADER_BYTES])
 {
-	if (get_le32(in) != RECORD_MAGIC || get_u8(in + 4) != RECORD_VERSION || !all_zero(in + 80, 8))
+	if (get_le32(in) != RECORD_MAGIC || get_u8(in + 4) != RECORD_VERSION)
 		return -EUCLEAN;
 	r->hash_algo = get_u8(in + 5);
 	r->codec = get_u8(in + 6);
@@ -77,6 +70,7 @@ int record_decode(struct record *r, const uint8_t in[RECORD_HEADER_BYTES])
 	r->nonce = get_le64(in + 32);
 	r->payload_sum = get_le64(in + 40);
 	memcpy(r->hash, in + 48, HASH_BYTES);
+	r->id = get_le64(in + 80);
 	/* The lengths are bounded before anything is computed from them. */
 	if (r->codec > STORE_ZSTD || !r->len || r->len > BLOCK_BYTES_MAX || !r->payload_len || r->payload_len > r->len)
 		return -EUCLEAN;

@@ -21,6 +21,7 @@ struct record {
 	uint32_t len, payload_len, stored, pack;
 	uint64_t off, nonce, payload_sum;
 	uint8_t hash[HASH_BYTES];
+	uint64_t id; /* of the block, 0: not known */
 	uint32_t table_len; /* bytes of the chunk table, 0 for none */
 };
 

@@ -77,7 +77,7 @@ static int walk_records(struct walk *w, int (*cb)(void *arg, const struct store_
 		w->nonce = rec.nonce;
 		struct store_record out = { .loc = { .pack = rec.pack, .off = pos, .stored = rec.stored, .len = rec.len,
 						     .codec = rec.codec },
-					    .hash_algo = rec.hash_algo };
+					    .id = rec.id, .hash_algo = rec.hash_algo };
 		memcpy(out.hash, rec.hash, HASH_BYTES);
 		r = cb(arg, &out);
 		if (r)

@@ -58,6 +58,7 @@ struct store_blob {
 	uint32_t len, payload_len;
 	uint64_t payload_sum; /* checksum64 of the payload */
 	uint8_t codec;
+	uint64_t id;	  /* what the record is to say of it beside the hash; set by who appends, 0: nothing */
 	uint8_t *payload; /* owned; may be a copy of the data.  The chunk table lies behind it */
 };
 /* hash is trusted to be that of data.  -EINVAL: len is 0 or above block_size.  -ENOMEM.  *out may be released after a failure. */
@@ -114,6 +115,7 @@ int store_list_packs(struct store *st, int (*cb)(void *arg, const struct store_p
 struct store_record {
 	struct store_loc loc;
 	uint8_t hash[HASH_BYTES];
+	uint64_t id; /* as in the blob appended */
 	uint8_t hash_algo;
 };
 int store_scan(struct store *st, uint32_t pack, int (*cb)(void *arg, const struct store_record *rec), void *arg) MUST_USE;

@@ -131,6 +131,7 @@ static int move_block(struct fs *fs, const struct meta_block *b, uint8_t *buf)
 	}
 	if (!r)
 		r = store_encode(fs->store, buf, b->len, b->hash, &blob);
+	blob.id = b->id;
 	if (!r)
 		r = store_append(fs->store, &blob, &to);
 	if (!r)

@@ -258,8 +258,10 @@ static int store_block(struct convert *c, struct job *j, uint64_t *id)
 {
 	struct store_loc loc;
 	struct meta_block b = { .len = j->len };
-	int r = store_append(c->fs->store, &j->blob, &loc);
+	int r;
 
+	j->blob.id = meta_block_next(c->fs->meta);
+	r = store_append(c->fs->store, &j->blob, &loc);
 	if (r)
 		return r;
 	/* The reservation has become bytes: held any longer it would claim the space twice. */
@@ -271,6 +273,7 @@ static int store_block(struct convert *c, struct job *j, uint64_t *id)
 	b.stored = loc.stored;
 	b.codec = loc.codec;
 	r = meta_block_add(c->fs->meta, &b);
+	KAGEFS_ASSERT(r || b.id == j->blob.id);
 	*id = b.id;
 	return r;
 }

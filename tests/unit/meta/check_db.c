@@ -83,6 +83,28 @@ START_TEST(test_rollback_restores_rows_state_and_lines)
 }
 END_TEST
 
+/* A record in a pack may carry the id of a block that was rolled back. */
+START_TEST(test_block_id_is_not_used_again_after_rollback)
+{
+	uint64_t vol = new_volume(s.m), burnt;
+
+	tx(s.m);
+	burnt = add_block(s.m, 1);
+	ck_assert_uint_eq(burnt + 1, meta_block_next(s.m));
+	meta_rollback(s.m);
+	tx(s.m);
+	ck_assert_uint_eq(add_block(s.m, 1), burnt + 1);
+	meta_rollback(s.m);
+	ck_assert_uint_eq(meta_block_next(s.m), burnt + 2);
+	tx(s.m); /* whatever it is that is committed next */
+	put_name(s.m, vol, 1, "a", 10);
+	end(s.m);
+	store_reopen(&s);
+	ck_assert_uint_eq(meta_block_next(s.m), burnt + 2);
+	store_check(&s, true);
+}
+END_TEST
+
 START_TEST(test_misuse_is_refused)
 {
 	uint64_t vol = new_volume(s.m);
@@ -455,6 +477,7 @@ Suite *make_db_suite(void)
 		tcase_add_test(both[i], test_format_twice);
 		tcase_add_test(both[i], test_state_and_rows_survive);
 		tcase_add_test(both[i], test_rollback_restores_rows_state_and_lines);
+		tcase_add_test(both[i], test_block_id_is_not_used_again_after_rollback);
 		tcase_add_test(both[i], test_misuse_is_refused);
 		tcase_add_test(both[i], test_abandon_writes_nothing);
 		tcase_add_test(both[i], test_stats);

@@ -36,6 +36,7 @@ int block_put(struct store *st, struct block *b, uint32_t seed, uint32_t len)
 	int r = store_hash(st, buf, len, b->hash);
 	if (r == 0)
 		r = store_encode(st, buf, len, b->hash, &blob);
+	blob.id = seed;
 	if (r == 0)
 		r = store_append(st, &blob, &b->loc);
 	store_blob_release(&blob);
@@ -78,7 +79,8 @@ int block_census(void *arg, const struct store_record *rec)
 	for (size_t i = 0; i < c->n; i++) {
 		const struct store_loc *l = &c->blocks[i].loc;
 		if (l->pack == rec->loc.pack && l->off == rec->loc.off && l->stored == rec->loc.stored &&
-		    l->len == rec->loc.len && l->codec == rec->loc.codec && !memcmp(c->blocks[i].hash, rec->hash, HASH_BYTES))
+		    l->len == rec->loc.len && l->codec == rec->loc.codec &&
+		    rec->id == c->blocks[i].seed && !memcmp(c->blocks[i].hash, rec->hash, HASH_BYTES))
 			c->found[i] = true;
 	}
 	return 0;
