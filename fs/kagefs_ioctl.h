@@ -310,13 +310,27 @@ struct kagefs_ioc_set_list {
 	struct kagefs_set_info sets[KAGEFS_LIST_MAX]; /* out */
 };
 
-/* KAGEFS_IOC_STATS: counters as one JSON object ("schema_version": 1), NUL-terminated, cut to the array.
- * Anyone may ask. */
+/* KAGEFS_IOC_STATS: counters and times as one JSON object ("schema_version": 2), NUL-terminated.  Anyone may ask.
+ * A higher schema_version may give a member another meaning; the same one only adds members. */
 struct kagefs_ioc_stats {
 	__u32 flags; /* in: 0 */
 	__u32 len;   /* out: bytes without the NUL */
 	__u64 reserved[3];
 	char json[12288]; /* out */
+};
+
+/* KAGEFS_IOC_TIMES: how long things took since the mount, as distributions: each kind of request, then set commits, how long
+ * they held writers, applying and so on.  Asked for by index, from 0 on; -ENOENT: there are no more.  Anyone may ask.
+ * bucket[b] counts those whose nanoseconds lie in [low(b), low(b + 1)), low(b) = b < 4 ? b : (4 + b % 4) << (b / 4 - 1); the
+ * last bucket all that took longer. */
+#define KAGEFS_TIMES_BUCKETS 128
+struct kagefs_ioc_times {
+	__u32 flags; /* in: 0 */
+	__u32 index; /* in */
+	char name[32]; /* out */
+	__u64 sum_ns, max_ns; /* out */
+	__u64 bucket[KAGEFS_TIMES_BUCKETS]; /* out */
+	__u64 reserved[4];
 };
 
 /* ---- numbers: one table, none reused ------------------------------------------------------------------------- */
@@ -327,6 +341,7 @@ struct kagefs_ioc_stats {
 #define KAGEFS_IOC_WHERE _IOWR(KAGEFS_IOC_MAGIC, 2, struct kagefs_ioc_where)
 #define KAGEFS_IOC_SYNC _IOWR(KAGEFS_IOC_MAGIC, 3, struct kagefs_ioc_sync)
 #define KAGEFS_IOC_STATS _IOWR(KAGEFS_IOC_MAGIC, 4, struct kagefs_ioc_stats)
+#define KAGEFS_IOC_TIMES _IOWR(KAGEFS_IOC_MAGIC, 5, struct kagefs_ioc_times)
 #define KAGEFS_IOC_VOLUME_CREATE _IOWR(KAGEFS_IOC_MAGIC, 16, struct kagefs_ioc_volume_create)
 #define KAGEFS_IOC_VOLUME_DELETE _IOWR(KAGEFS_IOC_MAGIC, 17, struct kagefs_ioc_volume_delete)
 #define KAGEFS_IOC_VOLUME_GET _IOWR(KAGEFS_IOC_MAGIC, 18, struct kagefs_ioc_volume_get)
@@ -348,6 +363,7 @@ _Static_assert(sizeof(struct kagefs_ioc_info) == 112, "ABI");
 _Static_assert(sizeof(struct kagefs_ioc_where) == 408, "ABI");
 _Static_assert(sizeof(struct kagefs_ioc_sync) == 40, "ABI");
 _Static_assert(sizeof(struct kagefs_ioc_stats) == 12320, "ABI");
+_Static_assert(sizeof(struct kagefs_ioc_times) == 1112, "ABI");
 _Static_assert(sizeof(struct kagefs_ioc_volume_create) == 656, "ABI");
 _Static_assert(sizeof(struct kagefs_ioc_volume_delete) == 48, "ABI");
 _Static_assert(sizeof(struct kagefs_ioc_volume_get) == 408, "ABI");

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* kagefs df, kagefs stats. */
-#include <ctype.h>
+/* kagefs df. */
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
 #include "fs/cli/cli.h"
 
@@ -73,122 +71,4 @@ int verb_df(const struct verb *v, int argc, char **argv)
 		       n.snapshots, state);
 	}
 	return out_end(v->name, EXIT_OK);
-}
-
-/* ---- stats: a flat walk over the JSON object the file system gives -------------------------------------------------------- */
-
-struct counter {
-	char name[96];
-	double value;
-};
-struct counters {
-	struct counter c[512];
-	size_t n;
-};
-
-/* One level of nesting or many: names are joined by dots; numbers only.  Good enough for our own output. */
-static void parse_counters(const char *s, struct counters *out)
-{
-	char path[8][64] = {""}, key[64] = "";
-	int depth = 0;
-
-	out->n = 0;
-	for (; *s; s++) {
-		if (*s == '"') {
-			size_t n = 0;
-
-			for (s++; *s && *s != '"'; s++)
-				if (n + 1 < sizeof(key))
-					key[n++] = *s;
-			key[n] = '\0';
-			if (!*s)
-				return;
-		} else if (*s == '{' && depth < 7) {
-			snprintf(path[depth], sizeof(path[depth]), "%s", depth ? key : "");
-			depth++;
-		} else if (*s == '}' && depth > 0) {
-			depth--;
-		} else if (*s == ':' && (isdigit((unsigned char)s[1]) || s[1] == '-') && out->n < ARRAY_SIZE(out->c)) {
-			struct counter *c = &out->c[out->n++];
-			char *end;
-			size_t at = 0;
-
-			for (int i = 1; i < depth && at < sizeof(c->name); i++)
-				at += (size_t)snprintf(c->name + at, sizeof(c->name) - at, "%s.", path[i]);
-			if (at < sizeof(c->name))
-				snprintf(c->name + at, sizeof(c->name) - at, "%s", key);
-			c->value = strtod(s + 1, &end);
-			s = end - 1;
-		}
-	}
-}
-
-static int get_stats(int fd, struct kagefs_ioc_stats *st)
-{
-	memset(st, 0, sizeof(*st));
-	return target_ioctl(fd, KAGEFS_IOC_STATS, st);
-}
-
-static void print_counters(const struct counters *now, const struct counters *before, double seconds)
-{
-	for (size_t i = 0; i < now->n; i++) {
-		if (strcmp(now->c[i].name, "schema_version") == 0)
-			continue;
-		if (!before)
-			printf("%-40s %.0f\n", now->c[i].name, now->c[i].value);
-		else if (i < before->n && strcmp(before->c[i].name, now->c[i].name) == 0 && before->c[i].value != now->c[i].value)
-			printf("%-40s %+.1f/s\n", now->c[i].name, (now->c[i].value - before->c[i].value) / seconds);
-	}
-}
-
-int verb_stats(const struct verb *v, int argc, char **argv)
-{
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"watch", required_argument, NULL, 'w'}, {0}};
-	static struct kagefs_ioc_stats st;
-	static struct counters now, before;
-	struct kagefs_ioc_where w;
-	CLEANUP_FD int fd = -1;
-	bool json = false;
-	double watch = 0;
-	int c, code, err;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "w:", options, NULL)) != -1) {
-		if (c == '?')
-			return cli_usage(v, EXIT_USAGE);
-		if (c == 'w') {
-			char *end;
-
-			watch = strtod(optarg, &end);
-			if (*end || !(watch >= 0.1 && watch <= 86400))
-				return cli_fail(EXIT_USAGE, v->name, optarg, "is not a number of seconds", "give 0.1 to 86400");
-		}
-		json = json || c == 'j';
-	}
-	if (argc - optind != 1)
-		return cli_usage(v, EXIT_USAGE);
-	code = target_open(v->name, argv[optind], &fd, &w);
-	if (code)
-		return code;
-	for (bool first = true;; first = false) {
-		err = get_stats(fd, &st);
-		if (err)
-			return cli_fail_errno(EXIT_FAILED, v->name, argv[optind], err, NULL);
-		st.json[sizeof(st.json) - 1] = '\0';
-		if (json) {
-			printf("%s\n", st.json);
-		} else {
-			parse_counters(st.json, &now);
-			print_counters(&now, first ? NULL : &before, watch);
-			before = now;
-		}
-		code = out_end(v->name, EXIT_OK);
-		if (code || watch == 0)
-			return code;
-		if (!json)
-			printf("\n");
-		struct timespec t = {.tv_sec = (time_t)watch, .tv_nsec = (long)((watch - (double)(time_t)watch) * 1e9)};
-
-		nanosleep(&t, NULL);
-	}
 }

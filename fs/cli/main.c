@@ -41,8 +41,8 @@ static const struct verb verbs[] = {
 	 "  --repair              replay the log, finish what was under way, then check\n"
 	 "  --no-data             do not read and verify every block\n" JSON, verb_check, false},
 	{"df", "[--json] DIR", "show space of the mount", JSON, verb_df, false},
-	{"stats", "[--json] [--watch SECONDS] DIR", "show counters of the mount",
-	 "  --watch SECONDS       again and again, as changes per second\n" JSON, verb_stats, false},
+	{"stats", "[--json] [--watch SECONDS] DIR", "show times and counters of the mount",
+	 "  --watch SECONDS       one line per interval, like vmstat; with --json an object\n" JSON, verb_stats, false},
 	{"version", "", "print the version", NULL, verb_version, false},
 	{"help", "[VERB]", "print help", NULL, verb_help_verb, false},
 	/* other spellings */

@@ -15,6 +15,7 @@
 
 #include "fs/fuse/opened.h"
 #include "fs/fuse/roots.h"
+#include "fs/fuse/stats.h"
 
 struct call;
 struct command {
@@ -31,6 +32,7 @@ struct call {
 	fuse_ino_t ino;
 	struct fs_node node;
 	struct fs_ctx ctx;
+	struct latency_ticket latency;
 	size_t size;
 	union {
 		char bytes[1];
@@ -38,6 +40,7 @@ struct call {
 		struct kagefs_ioc_where where;
 		struct kagefs_ioc_sync sync;
 		struct kagefs_ioc_stats stats;
+		struct kagefs_ioc_times times;
 		struct kagefs_ioc_volume_create volume_create;
 		struct kagefs_ioc_volume_delete volume_delete;
 		struct kagefs_ioc_volume_get volume_get;
@@ -189,15 +192,11 @@ static int run_sync(struct call *c)
 }
 static int run_stats(struct call *c)
 {
-	int n;
-
-	if (c->a.stats.flags || !all_zero(c->a.stats.reserved, 3))
-		return -EINVAL;
-	n = fs_stats_json(c->m->fs, c->a.stats.json, sizeof(c->a.stats.json));
-	if (n < 0)
-		return n;
-	c->a.stats.len = (uint32_t)strlen(c->a.stats.json);
-	return 0;
+	return stats_json(c->m, &c->a.stats);
+}
+static int run_times(struct call *c)
+{
+	return stats_times(c->m, &c->a.times);
 }
 
 static int run_volume_create(struct call *c)
@@ -342,6 +341,7 @@ static const struct command commands[] = {
 	{KAGEFS_IOC_WHERE, may_any, run_where, false},
 	{KAGEFS_IOC_SYNC, may_any, run_sync, true},
 	{KAGEFS_IOC_STATS, may_any, run_stats, false},
+	{KAGEFS_IOC_TIMES, may_any, run_times, false},
 	{KAGEFS_IOC_VOLUME_CREATE, may_here, run_volume_create, true},
 	{KAGEFS_IOC_VOLUME_DELETE, may_volume_delete, run_volume_delete, true},
 	{KAGEFS_IOC_VOLUME_GET, may_volume_get, run_volume_get, false},
@@ -368,6 +368,7 @@ static void run(struct pool_job *job)
 		fuse_reply_ioctl(c->req, err, c->a.bytes, c->size);
 	else
 		reply_err(c->req, err);
+	latency_finish(c->latency);
 	free(c);
 }
 
@@ -399,6 +400,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 	c->ctx = mnt_ctx(req);
 	c->size = in_size;
 	memcpy(c->a.bytes, in, in_size);
+	c->latency = latency_take();
 	err = mnt_node(m, ino, &c->node);
 	if (!err && k->waits)
 		err = pool_add(&m->pool, &c->job);
@@ -406,6 +408,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 		run(&c->job);
 	if (err) {
 		reply_err(req, err);
+		latency_finish(c->latency);
 		free(c);
 	}
 }

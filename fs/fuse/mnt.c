@@ -150,6 +150,7 @@ struct durable {
 	struct fs_waiter w;
 	fuse_req_t req;
 	ssize_t written;
+	struct latency_ticket latency;
 };
 
 static void answer_durable(fuse_req_t req, ssize_t written, int err)
@@ -165,6 +166,7 @@ static void durable_done(struct fs_waiter *w, int err)
 	struct durable *d = CONTAINER_OF(w, struct durable, w);
 
 	answer_durable(d->req, d->written, err);
+	latency_finish(d->latency);
 	free(d);
 }
 
@@ -177,7 +179,9 @@ void reply_durable(fuse_req_t req, uint64_t lsn, ssize_t written)
 		answer_durable(req, written, fs_wait(m->fs, lsn));
 		return;
 	}
-	*d = (struct durable){.w.done = durable_done, .req = req, .written = written};
+	*d = (struct durable){.w.done = durable_done, .req = req, .written = written, .latency = latency_take()};
+	if (written >= 0)
+		latency_rename(&d->latency, &m->latency, LATENCY_write_sync);
 	fs_wait_async(m->fs, lsn, &d->w);
 }
 

@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "fs/fuse/latency.h"
 #include "fs/fuse/mount.h"
 #include "fs/fuse/pool.h"
 #include "fs/fuse/wire.h"
@@ -49,6 +50,8 @@ struct mnt {
 
 	_Atomic uint64_t last_lsn;  /* greatest position of any change made through this mount */
 	_Atomic uint64_t names_lsn; /* the same for names: fsync of a file covers its name */
+
+	struct latency latency;
 
 	void (*ready)(void *arg); /* called once */
 	void *ready_arg;

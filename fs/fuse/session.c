@@ -19,6 +19,8 @@
 
 #include "fs/base/io.h"
 #include "fs/base/msg.h"
+#include "fs/base/ticks.h"
+#include "fs/fuse/handlers.h"
 #include "fs/fuse/opened.h"
 #include "fs/fuse/roots.h"
 
@@ -66,44 +68,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->congestion_threshold = 48;
 	m->ready(m->ready_arg);
 }
-
-static const struct fuse_lowlevel_ops ops = {
-	.init = op_init,
-	.lookup = op_lookup,
-	.forget = op_forget,
-	.forget_multi = op_forget_multi,
-	.getattr = op_getattr,
-	.setattr = op_setattr,
-	.readlink = op_readlink,
-	.mknod = op_mknod,
-	.mkdir = op_mkdir,
-	.unlink = op_unlink,
-	.rmdir = op_rmdir,
-	.symlink = op_symlink,
-	.rename = op_rename,
-	.link = op_link,
-	.open = op_open,
-	.create = op_create,
-	.read = op_read,
-	.write = op_write,
-	.release = op_release,
-	.fsync = op_fsync,
-	.opendir = op_opendir,
-	.readdir = op_readdir,
-	.readdirplus = op_readdirplus,
-	.releasedir = op_releasedir,
-	.fsyncdir = op_fsyncdir,
-	.statfs = op_statfs,
-	.setxattr = op_setxattr,
-	.getxattr = op_getxattr,
-	.listxattr = op_listxattr,
-	.removexattr = op_removexattr,
-	.ioctl = op_ioctl,
-	.fallocate = op_fallocate,
-	.copy_file_range = op_copy_file_range,
-	.lseek = op_lseek,
-	/* no flush: closing asks nothing of us.  No locks: the kernel keeps them.  No access: default_permissions. */
-};
 
 /* ---- signals --------------------------------------------------------------------------------------------------------- */
 
@@ -232,11 +196,14 @@ static int start_session(struct mnt *m, char *why, size_t why_size)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct kagefs_ioc_info info = {0};
+	struct fuse_lowlevel_ops ops;
 	int err = fs_ioc_info(m->fs, &info);
 
 	if (err)
 		return err;
 	m->blksize = MIN(info.block_size, 65536);
+	handlers_fill(&ops);
+	ops.init = op_init;
 	err = session_options(m->opt, &args);
 	if (!err) {
 		m->se = fuse_session_new(&args, &ops, sizeof(ops), m);
@@ -266,6 +233,7 @@ int mnt_new(const struct mnt_options *o, struct mnt **out, char *why, size_t why
 	if (!m)
 		return -ENOMEM;
 	m->opt = o;
+	ticks_start();
 	fuse_set_log_func(on_log);
 	stop_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited by every thread from here on */

@@ -164,6 +164,8 @@ static void flush_locked(struct log *log)
 		segments_recycle_locked(log);
 	}
 	log->last_flush_ns = clock_monotonic_ns();
+	if (r == 0 && to > from)
+		histogram_add(&log->flush_ns, (uint64_t)(log->last_flush_ns - begin_ns));
 	log->recent_writers = atomic_load(&log->nwaiting);
 	log->flushing = false;
 }

@@ -284,3 +284,8 @@ void log_get_stats(struct log *log, struct log_stats *out)
 	};
 	pthread_mutex_unlock(&log->lock);
 }
+
+const struct histogram *log_flush_times(const struct log *log)
+{
+	return &log->flush_ns;
+}

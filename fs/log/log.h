@@ -29,6 +29,7 @@
 
 #include "fs/base/cleanup.h"
 
+struct histogram;
 struct io;
 struct log;
 
@@ -129,5 +130,7 @@ struct log_stats {
 	int poisoned;			/* 0 or -errno */
 };
 void log_get_stats(struct log *log, struct log_stats *out);
+/* Nanoseconds from the first write of a flush until its last sync. */
+const struct histogram *log_flush_times(const struct log *log);
 
 #endif

@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fs/base/histogram.h"
 #include "fs/base/io.h"
 #include "fs/log/log.h"
 #include "fs/log/log_format.h"
@@ -167,6 +168,7 @@ struct log {
 	pthread_t flusher, preparer;
 	_Atomic bool preparer_stop;
 
+	struct histogram flush_ns;
 	uint64_t n_flushes, n_records, n_flushed_bytes, n_waiters, n_reserve_waits;
 };
 

@@ -225,4 +225,6 @@ void store_get_stats(struct store *st, struct store_stats *out)
 	out->reserved_bytes = atomic_load(&st->space.reserved);
 	out->allocated_ahead_bytes = atomic_load(&st->space.ahead);
 	out->syncs = atomic_load(&st->stats.syncs);
+	sums_count(&st->sums, &out->sums_hits, &out->sums_misses);
+	out->sums_bytes = st->sums.slots ? st->sums.nsets * SUMS_WAYS * st->sums.slot_bytes : 0;
 }

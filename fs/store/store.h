@@ -125,6 +125,7 @@ struct store_stats {
 	uint64_t read_blocks, read_bytes, verify_failures;
 	uint64_t reserved_bytes, allocated_ahead_bytes;
 	uint64_t syncs;
+	uint64_t sums_hits, sums_misses, sums_bytes; /* cache of chunk tables; bytes: the most it can take */
 };
 void store_get_stats(struct store *st, struct store_stats *out);
 

@@ -10,8 +10,6 @@
 
 #include "fs/base/hash.h"
 
-#define WAYS 8
-
 struct slot {
 	uint64_t off;
 	uint32_t pack; /* 0: empty */
@@ -31,9 +29,9 @@ int sums_init(struct sums *c, size_t budget_bytes, uint32_t table_max)
 	c->table_max = table_max;
 	c->slot_bytes = (sizeof(struct slot) + table_max + 7) / 8 * 8;
 	c->nsets = SUMS_LOCKS;
-	while (c->nsets * 2 * WAYS * c->slot_bytes <= budget_bytes)
+	while (c->nsets * 2 * SUMS_WAYS * c->slot_bytes <= budget_bytes)
 		c->nsets *= 2;
-	c->slots = calloc(c->nsets * WAYS, c->slot_bytes);
+	c->slots = calloc(c->nsets * SUMS_WAYS, c->slot_bytes);
 	return c->slots ? 0 : -ENOMEM;
 }
 
@@ -54,12 +52,12 @@ static size_t set_of(const struct sums *c, const uint8_t *hash)
 
 static struct slot *way(const struct sums *c, size_t set, unsigned i)
 {
-	return (struct slot *)(c->slots + (set * WAYS + i) * c->slot_bytes);
+	return (struct slot *)(c->slots + (set * SUMS_WAYS + i) * c->slot_bytes);
 }
 
 static struct slot *find_locked(const struct sums *c, size_t set, uint32_t pack, uint64_t off, const uint8_t *hash)
 {
-	for (unsigned i = 0; i < WAYS; i++) {
+	for (unsigned i = 0; i < SUMS_WAYS; i++) {
 		struct slot *s = way(c, set, i);
 		if (s->pack == pack && s->off == off && !memcmp(s->hash, hash, HASH_BYTES))
 			return s;
@@ -80,8 +78,21 @@ bool sums_find(struct sums *c, uint32_t pack, uint64_t off, const uint8_t *hash,
 		memcpy(out, s->table + from, n);
 		s->used = ++l->clock;
 	}
+	l->hits += found;
+	l->misses += !found;
 	pthread_mutex_unlock(&l->lock);
 	return found;
+}
+
+void sums_count(struct sums *c, uint64_t *hits, uint64_t *misses)
+{
+	*hits = *misses = 0;
+	for (int i = 0; i < SUMS_LOCKS; i++) {
+		pthread_mutex_lock(&c->locks[i].lock);
+		*hits += c->locks[i].hits;
+		*misses += c->locks[i].misses;
+		pthread_mutex_unlock(&c->locks[i].lock);
+	}
 }
 
 void sums_insert(struct sums *c, uint32_t pack, uint64_t off, const uint8_t *hash, const uint8_t *table, uint32_t table_len)
@@ -92,12 +103,12 @@ void sums_insert(struct sums *c, uint32_t pack, uint64_t off, const uint8_t *has
 	struct sums_lock *l = &c->locks[set % SUMS_LOCKS];
 	pthread_mutex_lock(&l->lock);
 	struct slot *s = find_locked(c, set, pack, off, hash);
-	for (unsigned i = 0; i < WAYS && !s; i++)
+	for (unsigned i = 0; i < SUMS_WAYS && !s; i++)
 		if (!way(c, set, i)->pack)
 			s = way(c, set, i);
 	if (!s) {
 		s = way(c, set, 0);
-		for (unsigned i = 1; i < WAYS; i++)
+		for (unsigned i = 1; i < SUMS_WAYS; i++)
 			if (way(c, set, i)->used < s->used)
 				s = way(c, set, i);
 	}

@@ -14,6 +14,7 @@
 #include "fs/base/cleanup.h"
 
 #define SUMS_LOCKS 64
+#define SUMS_WAYS 8
 struct sums {
 	uint8_t *slots;	   /* owned; NULL: caches nothing */
 	size_t slot_bytes;
@@ -22,6 +23,7 @@ struct sums {
 	struct sums_lock {
 		pthread_mutex_t lock; /* the sets whose number modulo SUMS_LOCKS is this one's */
 		uint32_t clock;	      /* last use; wraps, which only makes a poorer choice */
+		uint64_t hits, misses;
 	} __attribute__((aligned(64))) locks[SUMS_LOCKS];
 };
 
@@ -31,6 +33,7 @@ void sums_release(struct sums *c);
 
 /* Copy bytes [from, from + n) of the table of the record at (pack, off) with this hash.  False: not here. */
 bool sums_find(struct sums *c, uint32_t pack, uint64_t off, const uint8_t *hash, uint32_t from, uint32_t n, uint8_t *out);
+void sums_count(struct sums *c, uint64_t *hits, uint64_t *misses);
 void sums_insert(struct sums *c, uint32_t pack, uint64_t off, const uint8_t *hash, const uint8_t *table, uint32_t table_len);
 
 #endif

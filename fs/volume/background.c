@@ -47,6 +47,7 @@ static void nap(struct fs *fs, int64_t ns)
 /* One step of what is due: 1 done something, 0 nothing to do. */
 static int step(struct fs *fs, bool *apply)
 {
+	int64_t begin;
 	int r;
 
 	pthread_mutex_lock(&fs->pending.lock);
@@ -55,8 +56,11 @@ static int step(struct fs *fs, bool *apply)
 		atomic_store(&fs->kick, false);
 	pthread_mutex_unlock(&fs->pending.lock);
 	pthread_mutex_lock(&fs->writer_lock);
+	begin = clock_monotonic_ns();
 	r = *apply ? apply_step(fs) : reclaim_step(fs);
 	pthread_mutex_unlock(&fs->writer_lock);
+	if (*apply && r > 0)
+		histogram_add(&fs->times[FS_TIME_APPLY], (uint64_t)(clock_monotonic_ns() - begin));
 	if (*apply && !r) { /* due but not durable yet */
 		log_kick(fs->log);
 		r = log_wait(fs->log, UINT64_MAX);
@@ -98,8 +102,11 @@ static void *checkpoint_main(void *arg)
 
 	while (!atomic_load(&fs->closing) && !atomic_load(&fs->poisoned)) {
 		uint64_t now = atomic_load(&fs->stat.batches) + atomic_load(&fs->stat.reclaim_steps);
+		int64_t begin = clock_monotonic_ns();
 		int r = now != seen ? meta_checkpoint(fs->meta, NULL) : 0;
 
+		if (now != seen)
+			histogram_add(&fs->times[FS_TIME_CHECKPOINT], (uint64_t)(clock_monotonic_ns() - begin));
 		seen = now;
 		sets_tick(fs); /* here, because it may wait for log room that the other thread makes */
 		if (r && r != -ENOSPC && r != -EBUSY)

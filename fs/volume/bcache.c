@@ -25,7 +25,7 @@ struct bshard {
 	pthread_mutex_t lock;
 	struct cblock *bucket[1024];
 	struct cblock_lru lru;
-	uint64_t bytes;
+	uint64_t bytes, hits, misses;
 };
 
 struct bcache {
@@ -163,6 +163,8 @@ static int try_cached(struct bcache *c, uint64_t id, size_t off, size_t n, void 
 	loc->id = 0;
 	pthread_mutex_lock(&s->lock);
 	b = find_locked(s, id);
+	s->hits += b && b->data;
+	s->misses += !b || !b->data;
 	if (b) {
 		*loc = b->loc;
 		if (b->data) {
@@ -255,4 +257,18 @@ int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf)
 	if (r == -EUCLEAN)
 		atomic_fetch_add(&fs->stat.verify_errors, 1);
 	return r;
+}
+
+void bcache_get_stats(struct bcache *c, struct cache_stats *out)
+{
+	*out = (struct cache_stats){ 0 };
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct bshard *s = &c->shard[i];
+
+		pthread_mutex_lock(&s->lock);
+		out->bytes += s->bytes;
+		out->hits += s->hits;
+		out->misses += s->misses;
+		pthread_mutex_unlock(&s->lock);
+	}
 }

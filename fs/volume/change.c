@@ -120,6 +120,29 @@ static int reserve_log(struct fs *fs, uint64_t bytes)
 	}
 }
 
+/* An exclusive operation is timed from when it asks: from then on no other can begin. */
+static int run_exclusive(struct op *op, int (*fn)(struct op *op, void *arg), void *arg)
+{
+	int64_t begin = clock_monotonic_ns();
+	int r;
+
+	pthread_rwlock_wrlock(&op->fs->gate);
+	r = fn(op, arg);
+	pthread_rwlock_unlock(&op->fs->gate);
+	histogram_add(&op->fs->times[FS_TIME_GATE], (uint64_t)(clock_monotonic_ns() - begin));
+	return r;
+}
+
+static int run_shared(struct op *op, int (*fn)(struct op *op, void *arg), void *arg)
+{
+	int r;
+
+	pthread_rwlock_rdlock(&op->fs->gate);
+	r = fn(op, arg);
+	pthread_rwlock_unlock(&op->fs->gate);
+	return r;
+}
+
 int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log_bytes, uint64_t space_bytes,
 	   int (*fn)(struct op *op, void *arg), void *arg, uint64_t *lsn)
 {
@@ -146,13 +169,7 @@ int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log
 		}
 		op.space_left = space_bytes;
 
-		if (flags & OP_EXCLUSIVE)
-			pthread_rwlock_wrlock(&fs->gate);
-		else
-			pthread_rwlock_rdlock(&fs->gate);
-		r = fn(&op, arg);
-		pthread_rwlock_unlock(&fs->gate);
-
+		r = flags & OP_EXCLUSIVE ? run_exclusive(&op, fn, arg) : run_shared(&op, fn, arg);
 		if (op.log_left)
 			log_unreserve(fs->log, op.log_left);
 		if (op.space_left)

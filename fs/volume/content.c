@@ -322,6 +322,13 @@ static uint64_t carve(struct fs *fs, struct layer *l, uint64_t off, uint64_t len
 	return gone;
 }
 
+/* i->lock held. */
+static void dirty_less(struct fs *fs, struct inode *i, uint64_t bytes)
+{
+	i->dirty_bytes -= bytes;
+	atomic_fetch_sub_explicit(&fs->inodes.dirty_bytes, bytes, memory_order_relaxed);
+}
+
 /* ---- change ---- */
 
 int content_prepare(struct fs *fs, uint64_t vol, uint64_t ino, const struct item *it, struct content_prep *p)
@@ -404,11 +411,13 @@ uint64_t content_publish_locked(struct fs *fs, struct content_prep *p, const str
 	}
 	cost = ledger_units(fs, l, e->off, e->len, e->kind);
 	l->units += cost;
-	i->dirty_bytes -= carve(fs, l, e->off, e->len, &p->spare[1]);
+	dirty_less(fs, i, carve(fs, l, e->off, e->len, &p->spare[1]));
 	RB_INSERT(extents, &l->map, e);
 	atomic_fetch_add(&fs->inodes.extents, 1);
-	if (e->kind == EXTENT_LOG)
+	if (e->kind == EXTENT_LOG) {
 		i->dirty_bytes += e->len;
+		atomic_fetch_add_explicit(&fs->inodes.dirty_bytes, e->len, memory_order_relaxed);
+	}
 	i->last_lsn = lsn;
 	return cost;
 }
@@ -597,7 +606,7 @@ uint64_t content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_
 			continue;
 		RB_REMOVE(extents, &l->map, e);
 		if (e->kind == EXTENT_LOG)
-			i->dirty_bytes -= e->len;
+			dirty_less(fs, i, e->len);
 		back += ledger_units(fs, l, e->off, e->len, e->kind);
 		extent_free(e);
 		atomic_fetch_sub(&fs->inodes.extents, 1);

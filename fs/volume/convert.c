@@ -267,6 +267,7 @@ static int store_block(struct convert *c, struct job *j, uint64_t *id)
 	/* The reservation has become bytes: held any longer it would claim the space twice. */
 	store_unreserve(c->fs->store, c->fs->space_unit);
 	c->given_back++;
+	atomic_fetch_add_explicit(&c->fs->stat.stored_blocks, 1, memory_order_relaxed);
 	memcpy(b.hash, j->hash, HASH_BYTES);
 	b.pack = loc.pack;
 	b.off = loc.off;

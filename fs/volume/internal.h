@@ -52,6 +52,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/endian.h"
+#include "fs/base/histogram.h"
 #include "fs/base/io.h"
 #include "fs/base/msg.h"
 #include "fs/log/log.h"
@@ -170,6 +171,10 @@ struct chain_buf {
 int chain_build(struct vol *v, struct chain_buf *out) MUST_USE; /* vtab->chain held; -ENOMEM */
 void chain_release(struct chain_buf *b);
 
+struct cache_stats {
+	uint64_t hits, misses, bytes;
+};
+
 /* ---- row cache (rows.c) ----------------------------------------------------------------------------------------- */
 
 enum row_kind { ROW_ATTR = 1, ROW_ENTRY, ROW_XATTR, ROW_LEAF };
@@ -223,7 +228,7 @@ bool rows_dirty(struct fs *fs, const struct row_key *k);
 unsigned rows_dirty_names(struct fs *fs, uint64_t vol, enum row_kind kind, uint64_t obj, uint64_t bound, const void *after,
 			  size_t after_len, unsigned max, void (*cb)(void *arg, const void *name, size_t len, const void *value),
 			  void *arg);
-uint64_t rows_bytes(struct fs *fs);
+void rows_get_stats(struct rows *r, struct cache_stats *out);
 
 /* ---- inodes and their content since apply (content.c) ---------------------------------------------------------- */
 
@@ -264,7 +269,8 @@ struct inodes {
 		pthread_mutex_t lock;
 		struct inode_tree tree;
 	} shard[INODE_SHARDS];
-	_Atomic uint64_t extents; /* in memory, for the bound */
+	_Atomic uint64_t extents;     /* in memory, for the bound */
+	_Atomic uint64_t dirty_bytes; /* of files, in the log */
 };
 void inodes_init(struct inodes *t);
 void inodes_release(struct inodes *t); /* frees everything left */
@@ -326,6 +332,7 @@ int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf) MUS
 /* All of a block (zeros beyond its length) from the place the caller knows; nothing is kept.  For ids of an open transaction. */
 int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf) MUST_USE;
 void bcache_forget(struct bcache *c, uint64_t id); /* moved or gone */
+void bcache_get_stats(struct bcache *c, struct cache_stats *out);
 
 /* ---- changes (change.c) -------------------------------------------------------------------------------------------- */
 
@@ -443,6 +450,14 @@ int sets_recover(struct fs *fs) MUST_USE;
 
 /* ---- the file system ------------------------------------------------------------------------------------------------------ */
 
+enum fs_time {
+	FS_TIME_COMMIT, /* of a set: from the call until it is durable */
+	FS_TIME_GATE,	/* writers held: from asking for the gate exclusively until it is open again */
+	FS_TIME_APPLY,	/* one batch */
+	FS_TIME_CHECKPOINT,
+	FS_TIME_COUNT
+};
+
 struct fs {
 	struct io *io; /* borrowed */
 	struct fs_open_options opt;
@@ -489,8 +504,9 @@ struct fs {
 
 	struct { /* counters */
 		_Atomic uint64_t ops, reads, read_bytes, writes, write_bytes, retries, commits, applied_records, batches, converted_blocks,
-			dedup_hits, compacted_blocks, dropped_packs, reclaim_steps, verify_errors, gate_ns_max, gate_ns_sum, commit_ns_max;
+			stored_blocks, dedup_hits, compacted_blocks, dropped_packs, reclaim_steps, verify_errors;
 	} stat;
+	struct histogram times[FS_TIME_COUNT];
 };
 
 struct meta_reader *reader_take(struct fs *fs);

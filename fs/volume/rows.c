@@ -66,7 +66,7 @@ struct shard {
 	struct row_set *sets[64];
 	struct row_lru lru;
 	unsigned nlru;
-	uint64_t bytes;
+	uint64_t bytes, hits, misses;
 };
 
 struct rows {
@@ -373,6 +373,7 @@ int rows_peek(struct fs *fs, const struct row_key *k, struct row_value *out)
 	pthread_mutex_lock(&s->lock);
 	w = find_locked(s, k, key_hash(k, oh));
 	if (w && w->newest) {
+		s->hits++;
 		r = value_out(k, w->newest, out);
 		if (w->on_lru) {
 			TAILQ_REMOVE(&s->lru, w, lru);
@@ -459,6 +460,7 @@ int rows_get(struct fs *fs, struct vol *v, const struct row_key *k, struct row_v
 
 	/* A loader's mark first, then the look: a change published in between leaves a version and wins over what is read. */
 	pthread_mutex_lock(&s->lock);
+	s->misses++;
 	w = make_locked(s, k, hash);
 	if (w) {
 		lru_off_locked(s, w);
@@ -747,14 +749,16 @@ unsigned rows_dirty_names(struct fs *fs, uint64_t vol, enum row_kind kind, uint6
 	return n;
 }
 
-uint64_t rows_bytes(struct fs *fs)
+void rows_get_stats(struct rows *r, struct cache_stats *out)
 {
-	uint64_t sum = 0;
-
+	*out = (struct cache_stats){ 0 };
 	for (unsigned i = 0; i < SHARDS; i++) {
-		pthread_mutex_lock(&fs->rows->shard[i].lock);
-		sum += fs->rows->shard[i].bytes;
-		pthread_mutex_unlock(&fs->rows->shard[i].lock);
+		struct shard *s = &r->shard[i];
+
+		pthread_mutex_lock(&s->lock);
+		out->bytes += s->bytes;
+		out->hits += s->hits;
+		out->misses += s->misses;
+		pthread_mutex_unlock(&s->lock);
 	}
-	return sum;
 }

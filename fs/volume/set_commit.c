@@ -276,11 +276,6 @@ static int commit_fn(struct op *op, void *p)
 	}
 	items_release(&it);
 	c->lsn = op->lsn;
-	uint64_t held = (uint64_t)(clock_monotonic_ns() - start), max = atomic_load(&fs->stat.gate_ns_max);
-
-	atomic_fetch_add(&fs->stat.gate_ns_sum, held);
-	while (max < held && !atomic_compare_exchange_weak(&fs->stat.gate_ns_max, &max, held))
-		;
 	return r;
 }
 
@@ -335,6 +330,8 @@ int set_finish_commit(struct fs *fs, uint64_t id, uint64_t lsn, int64_t start_ns
 		r = op_run(fs, NULL, OP_FREES, SET_LOG_BYTES, 0, confirm_fn, &c, &clsn);
 		if (!r) /* clsn 0: another call's record, somewhere before the end */
 			r = fs_wait(fs, clsn ? clsn : UINT64_MAX);
+		if (!r)
+			histogram_add(&fs->times[FS_TIME_COMMIT], (uint64_t)(clock_monotonic_ns() - start_ns));
 		if (!r || r == -ENOENT)
 			return r;
 	}

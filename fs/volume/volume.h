@@ -35,7 +35,9 @@
 #include "fs/kagefs_ioctl.h"
 
 struct fs;
+struct histogram;
 struct io;
+struct json;
 
 struct fs_node {
 	uint64_t vol; /* volume id */
@@ -227,8 +229,10 @@ int fs_ioc_set_delete(struct fs *fs, struct kagefs_ioc_set_delete *a) MUST_USE;
 int fs_ioc_set_update(struct fs *fs, struct kagefs_ioc_set_update *a) MUST_USE;
 int fs_ioc_set_get(struct fs *fs, struct kagefs_ioc_set_get *a) MUST_USE;
 int fs_ioc_set_list(struct fs *fs, struct kagefs_ioc_set_list *a) MUST_USE;
-/* Counters as one JSON object, NUL-terminated, cut to size; returns the length. */
-int fs_stats_json(struct fs *fs, char *buf, size_t size) MUST_USE;
+/* Counters, as members of the JSON object that is open. */
+void fs_stats(struct fs *fs, struct json *j);
+/* How long things of the engine took, in nanoseconds, i from 0 on; NULL: there are no more. */
+const struct histogram *fs_times(struct fs *fs, unsigned i, const char **name);
 /* uid of the volume's root directory.  -ESTALE. */
 int fs_volume_owner(struct fs *fs, uint64_t vol, uint32_t *uid) MUST_USE;
 /* Root node of a volume.  -ESTALE. */

@@ -60,6 +60,7 @@ static void layout(void)
 	AT(kagefs_ioc_where, volume);
 	SIZE(kagefs_ioc_sync);
 	SIZE(kagefs_ioc_stats);
+	SIZE(kagefs_ioc_times);
 	SIZE(kagefs_ioc_volume_create);
 	AT(kagefs_ioc_volume_create, volume);
 	SIZE(kagefs_ioc_volume_delete);
@@ -208,6 +209,34 @@ static int open_at(const char *path, int flags)
 
 /* ---- cases --------------------------------------------------------------------------------------------------------------- */
 
+static void t_times(void)
+{
+	struct kagefs_ioc_times t = {0};
+	int seen = 0, n = 0;
+
+	for (; ioctl(root, KAGEFS_IOC_TIMES, &t) == 0; t = (struct kagefs_ioc_times){.index = (__u32)++n}) {
+		__u64 count = 0;
+
+		CHECK(t.index == (__u32)n && t.name[0] && strnlen(t.name, sizeof(t.name)) < sizeof(t.name));
+		for (int b = 0; b < KAGEFS_TIMES_BUCKETS; b++)
+			count += t.bucket[b];
+		CHECK((count > 0 || t.max_ns == 0) && t.sum_ns >= t.max_ns);
+		/* this very loop: one answer is out for each round before */
+		if (strcmp(t.name, "ioctl") == 0) {
+			CHECK(count >= (__u64)n);
+			seen |= 1;
+		}
+		if (strcmp(t.name, "set_commit") == 0)
+			seen |= 2;
+	}
+	CHECK(errno == ENOENT);
+	CHECK(seen == 3 && n > 30);
+	t = (struct kagefs_ioc_times){.flags = 1};
+	CHECK_ERR(ioctl(root, KAGEFS_IOC_TIMES, &t), EINVAL);
+	t = (struct kagefs_ioc_times){.reserved = {0, 0, 0, 1}};
+	CHECK_ERR(ioctl(root, KAGEFS_IOC_TIMES, &t), EINVAL);
+}
+
 static void t_info(void)
 {
 	struct kagefs_ioc_info i = {0};
@@ -245,7 +274,9 @@ static void t_info(void)
 	s.reserved0 = 1;
 	CHECK_ERR(ioctl(fd, KAGEFS_IOC_SYNC, &s), EINVAL);
 	CHECK(ioctl(fd, KAGEFS_IOC_STATS, &st) == 0);
-	CHECK(st.len == strlen(st.json) && st.json[0] == '{' && st.json[st.len - 1] == '}' && strstr(st.json, "\"schema_version\":1"));
+	CHECK(st.len == strlen(st.json) && st.json[0] == '{' && st.json[st.len - 1] == '}' && strstr(st.json, "\"schema_version\":2"));
+	st.reserved[2] = 1;
+	CHECK_ERR(ioctl(fd, KAGEFS_IOC_STATS, &st), EINVAL);
 
 	/* what is no command of ours */
 	CHECK_ERR(ioctl(fd, _IOWR(KAGEFS_IOC_MAGIC, 99, struct kagefs_ioc_sync), &s), ENOTTY);
@@ -608,6 +639,7 @@ int main(int argc, char **argv)
 	}
 	umask(022);
 	t_info();
+	t_times();
 	t_volume();
 	t_set();
 	t_rollback();

@@ -8,5 +8,6 @@ Suite *make_msg_suite(void);
 Suite *make_hash_suite(void);
 Suite *make_io_suite(void);
 Suite *make_sim_suite(void);
+Suite *make_histogram_suite(void);
 
 #endif
