@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* posix_spawn, deadlines by poll, reaping by pidfd.  No state of its own. */
+/* posix_spawn, limits by poll, reaping by pidfd.  No state of its own. */
 #include "agent/child.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "fs/base/msg.h"
 
@@ -20,21 +18,6 @@
 
 static char *const child_env[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 				   (char *)"LC_ALL=C.UTF-8", NULL };
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static int left_ms(int64_t deadline)
-{
-	int64_t left = deadline - now_ms();
-
-	return left < 0 ? 0 : (int)left;
-}
 
 /* fds[i] becomes descriptor i of the child; -1: /dev/null. */
 static int spawn(const char *const argv[], const int fds[3], pid_t *pid)
@@ -69,21 +52,25 @@ static int spawn(const char *const argv[], const int fds[3], pid_t *pid)
 	return -err;
 }
 
-/* The status as waitpid gives it, or -errno.  Kills the child at the deadline. */
-static int reap(pid_t pid, int64_t deadline)
+/* Until the child has ended: 0; kills it when the patience is over.  *status as waitpid gives it. */
+static int reap(pid_t pid, struct patience p, int *status)
 {
 	CLEANUP_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
-	int status, err = 0;
+	int err = pidfd < 0 ? -errno : 0, got;
 
-	if (pidfd < 0 || poll(&pfd, 1, left_ms(deadline)) == 0) {
+	while (!err && poll(&pfd, 1, patience_slice_ms(&p)) <= 0)
+		err = patience_check(&p);
+	if (err) {
 		kill(pid, SIGKILL);
-		err = -ETIMEDOUT;
+		(void)poll(&pfd, 1, REAP_MS); /* what counts is what waitpid says */
 	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return err ? err : status;
+	do
+		got = waitpid(pid, status, err ? WNOHANG : 0);
+	while (got < 0 && errno == EINTR);
+	if (got == 0)
+		msg(LOG_ERR, "a killed program does not end, its process is left behind: pid=%d", (int)pid);
+	return err ? err : got < 0 ? -errno : 0;
 }
 
 struct output {
@@ -114,16 +101,16 @@ static int output_read(struct output *o, int fd)
 }
 
 /* Both streams to their ends.  Of standard error only the last STDERR_KEPT bytes stay. */
-static int collect(int out_fd, int err_fd, int64_t deadline, struct output *out, struct output *errors)
+static int collect(int out_fd, int err_fd, const struct patience *p, struct output *out, struct output *errors)
 {
 	struct pollfd pfd[2] = { { .fd = out_fd, .events = POLLIN }, { .fd = err_fd, .events = POLLIN } };
 	struct output *streams[2] = { out, errors };
 
 	while (pfd[0].fd >= 0 || pfd[1].fd >= 0) {
-		int n = poll(pfd, 2, left_ms(deadline));
+		int n = poll(pfd, 2, patience_slice_ms(p)), over = n > 0 ? 0 : patience_check(p);
 
-		if (n == 0)
-			return -ETIMEDOUT;
+		if (over)
+			return over;
 		for (int i = 0; n > 0 && i < 2; i++) {
 			int got = pfd[i].revents ? output_read(streams[i], pfd[i].fd) : 1;
 
@@ -140,57 +127,106 @@ static int collect(int out_fd, int err_fd, int64_t deadline, struct output *out,
 	return 0;
 }
 
-static void log_failure(const char *const argv[], int status, struct output *errors)
-{
-	char *text = errors->data ? errors->data : (char *)"";
+#define COMMAND_KEPT 256
 
-	for (char *p = text; *p; p++)
-		if (*p == '\n')
-			*p = ' ';
-	msg(LOG_DEBUG, "program failed: program=%s status=%d stderr=%s", argv[0], status, text);
+/* The end of what was said, in one line; of a stream that was read in part only. */
+static const char *last_words(struct output *o)
+{
+	if (!o->data)
+		return "";
+	if (o->len > STDERR_KEPT) {
+		memmove(o->data, o->data + o->len - STDERR_KEPT, STDERR_KEPT + 1);
+		o->len = STDERR_KEPT;
+	}
+	for (size_t i = 0; i < o->len; i++)
+		if ((unsigned char)o->data[i] < ' ')
+			o->data[i] = ' ';
+	while (o->len && o->data[o->len - 1] == ' ')
+		o->data[--o->len] = '\0';
+	return o->data;
 }
 
-int child_run(const char *const argv[], int timeout_ms, char **out)
+/* How a child ended that did not end well: exit status, signal, or why it could not be waited for. */
+static void format_end(int err, int status, char text[64])
 {
-	int out_pipe[2] = { -1, -1 }, err_pipe[2] = { -1, -1 };
-	struct output output = { NULL, 0, 0 }, errors = { NULL, 0, 0 };
-	int64_t deadline = now_ms() + timeout_ms;
-	pid_t pid = 0;
-	int err = 0, status = 0;
-
-	if (pipe2(out_pipe, O_CLOEXEC) < 0 || pipe2(err_pipe, O_CLOEXEC) < 0)
-		err = -errno;
-	if (!err)
-		err = spawn(argv, (int[3]){ -1, out_pipe[1], err_pipe[1] }, &pid);
 	if (err)
-		goto out;
-	close(out_pipe[1]);
-	close(err_pipe[1]);
-	out_pipe[1] = err_pipe[1] = -1;
-	err = collect(out_pipe[0], err_pipe[0], deadline, &output, &errors);
+		snprintf(text, 64, "error=\"%s\"", strerror(-err));
+	else if (WIFSIGNALED(status))
+		snprintf(text, 64, "signal=%d", WTERMSIG(status));
+	else
+		snprintf(text, 64, "status=%d", WEXITSTATUS(status));
+}
+
+struct run {
+	const char *const *argv;
+	int64_t began_ms;
+	struct output out, errors;
+};
+
+static void log_failure(struct run *r, int level, int err, int status)
+{
+	char command[COMMAND_KEPT] = "", end[64];
+	size_t len = 0;
+
+	for (int i = 0; r->argv[i] && len < sizeof(command); i++)
+		len += (size_t)snprintf(command + len, sizeof(command) - len, "%s%s", i ? " " : "", r->argv[i]);
+	format_end(err, status, end);
+	/* Some of Samba's programs complain on standard output. */
+	msg(level, "program failed: command=\"%s\" %s took_ms=%lld stderr=\"%s\" stdout=\"%s\"", command, end,
+	    (long long)(patience_now_ms() - r->began_ms), last_words(&r->errors), last_words(&r->out));
+}
+
+static bool is_allowed(const struct run *r, enum child_flags flags)
+{
+	return (flags & CHILD_MAY_FAIL) || ((flags & CHILD_OUTPUT_COUNTS) && r->out.len);
+}
+
+/* Start, collect, reap.  0 with *status as of waitpid, or -errno. */
+static int run_to_end(struct run *r, const struct patience *patience, int *status)
+{
+	CLEANUP_FD int out_read = -1;
+	CLEANUP_FD int err_read = -1;
+	int p[2], q[2], err, reaped;
+	pid_t pid = 0;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return -errno;
+	out_read = p[0];
+	if (pipe2(q, O_CLOEXEC) < 0) {
+		err = -errno;
+		close(p[1]);
+		return err;
+	}
+	err_read = q[0];
+	err = spawn(r->argv, (int[3]){ -1, p[1], q[1] }, &pid);
+	close(p[1]);
+	close(q[1]);
+	if (err)
+		return err;
+	err = collect(out_read, err_read, patience, &r->out, &r->errors);
 	if (err)
 		kill(pid, SIGKILL);
-	status = reap(pid, err ? now_ms() + REAP_MS : MAX(deadline, now_ms() + REAP_MS));
-	if (err)
-		goto out;
-	err = status < 0 ? status : WIFEXITED(status) ? WEXITSTATUS(status) : -EPROTO;
-	if (err != 0)
-		log_failure(argv, err, &errors);
-	if (err >= 0 && out) {
-		*out = output.data ? steal_ptr(&output.data) : strdup("");
+	/* It has closed its output, or it was killed: a moment more, whatever the time. */
+	reaped = reap(pid, patience_ms(REAP_MS), status);
+	return err ? err : reaped;
+}
+
+int child_run(const char *const argv[], struct patience p, enum child_flags flags, char **out)
+{
+	struct run r = { .argv = argv, .began_ms = patience_now_ms() };
+	int status = 0, err = run_to_end(&r, &p, &status);
+	int result = err ? err : WIFEXITED(status) ? WEXITSTATUS(status) : -EPROTO;
+
+	if (result >= 0 && out) {
+		*out = r.out.data ? strdup(r.out.data) : strdup("");
 		if (!*out)
-			err = -ENOMEM;
+			result = -ENOMEM;
 	}
-out:
-	if (err < 0)
-		msg(LOG_WARNING, "cannot run program: program=%s error=%s", argv[0], strerror(-err));
-	for (int i = 0; i < 2; i++) {
-		cleanup_fd(&out_pipe[i]);
-		cleanup_fd(&err_pipe[i]);
-	}
-	free(output.data);
-	free(errors.data);
-	return err;
+	if (result != 0)
+		log_failure(&r, result > 0 && is_allowed(&r, flags) ? LOG_DEBUG : LOG_WARNING, err, status);
+	free(r.out.data);
+	free(r.errors.data);
+	return result;
 }
 
 int child_start(struct child *c, const char *const argv[])
@@ -247,7 +283,7 @@ static int send_line(struct child *c, const char *line)
 
 int child_ask(struct child *c, const char *line, char *answer, size_t answer_size, int timeout_ms)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	struct patience p = patience_ms(timeout_ms);
 	size_t len = 0;
 	int err;
 
@@ -262,8 +298,12 @@ int child_ask(struct child *c, const char *line, char *answer, size_t answer_siz
 
 		if (len == answer_size)
 			return -EMSGSIZE;
-		if (poll(&pfd, 1, left_ms(deadline)) == 0)
-			return -ETIMEDOUT;
+		if (poll(&pfd, 1, patience_slice_ms(&p)) <= 0) {
+			err = patience_check(&p);
+			if (err)
+				return err;
+			continue;
+		}
 		n = read(c->from_fd, answer + len, answer_size - len);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -282,8 +322,10 @@ void child_stop(struct child *c)
 	if (c->pid) {
 		cleanup_fd(&c->to_fd);
 		cleanup_fd(&c->from_fd);
+		int status;
+
 		kill(c->pid, SIGKILL);
-		(void)reap(c->pid, now_ms() + REAP_MS); /* killed: the status says nothing */
+		(void)reap(c->pid, patience_ms(REAP_MS), &status); /* killed: the status says nothing */
 	}
 	*c = (struct child){ .to_fd = -1, .from_fd = -1 };
 }

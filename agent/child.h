@@ -9,15 +9,22 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "agent/patience.h"
 #include "fs/base/cleanup.h"
 
 #define CHILD_OUTPUT_BYTES_MAX (16u * 1024 * 1024)
 
-/* Run to the end.  Returns its exit status (0 .. 255), or -errno: -ETIMEDOUT after timeout_ms (the child is killed),
- * -EPROTO it died by a signal, -ENOENT no such program, -EFBIG more output than CHILD_OUTPUT_BYTES_MAX.
+enum child_flags {
+	CHILD_MAY_FAIL = 1 << 0,      /* a status other than 0 is nothing to report */
+	CHILD_OUTPUT_COUNTS = 1 << 1, /* nor is it when something was printed on standard output */
+};
+
+/* Run to the end.  Returns its exit status (0 .. 255), or -errno: -ETIMEDOUT or -ECANCELED when the patience is
+ * over (the child is killed), -EPROTO it died by a signal, -ENOENT no such program, -EFBIG more output than CHILD_OUTPUT_BYTES_MAX.
  * out (may be NULL): its standard output, NUL-terminated, owned by the caller; set only when the result is >= 0.
- * A status other than 0 is logged with the end of its standard error, at LOG_DEBUG. */
-int child_run(const char *const argv[], int timeout_ms, char **out) MUST_USE;
+ * Whatever is not status 0 is logged: the whole command, how it ended, how long it took, the ends of both its streams; at
+ * LOG_WARNING, or at LOG_DEBUG a status that the flags allow.  So nothing secret belongs into argv. */
+int child_run(const char *const argv[], struct patience p, enum child_flags flags, char **out) MUST_USE;
 
 /* A child to talk with, line by line. */
 struct child {

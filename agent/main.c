@@ -16,6 +16,7 @@
 #include "agent/server.h"
 #include "fs/base/msg.h"
 
+#define START_MS 60000	    /* for what Samba's programs say at the start */
 #define PIPE_CHECK_MS 10000 /* in case the directory itself was replaced */
 
 struct daemon {
@@ -112,8 +113,9 @@ static int catch_signals(struct daemon *d)
 
 static int choose_exposer(struct daemon *d)
 {
+	struct patience p = patience_ms(START_MS);
 	CLEANUP_FREE char *value = NULL;
-	int err = samba_global(&d->samba, "registry shares", &value);
+	int err = samba_global(&d->samba, &p, "registry shares", &value);
 
 	if (!err && strcasecmp(value, "yes") == 0)
 		d->options.expose = EXPOSER_REGISTRY;
@@ -124,6 +126,7 @@ static int choose_exposer(struct daemon *d)
 static int ask_samba(struct daemon *d)
 {
 	const struct options *o = &d->options;
+	struct patience p = patience_ms(START_MS);
 	int err = 0;
 
 	d->samba.smb_conf = o->smb_conf;
@@ -131,10 +134,10 @@ static int ask_samba(struct daemon *d)
 		d->ncalrpc_dir = strdup(o->ncalrpc_dir);
 		err = d->ncalrpc_dir ? 0 : -ENOMEM;
 	} else {
-		err = samba_global(&d->samba, "ncalrpc dir", &d->ncalrpc_dir);
+		err = samba_global(&d->samba, &p, "ncalrpc dir", &d->ncalrpc_dir);
 	}
 	if (!err)
-		err = samba_global(&d->samba, "netbios name", &d->machine_name);
+		err = samba_global(&d->samba, &p, "netbios name", &d->machine_name);
 	if (!err && (d->ncalrpc_dir[0] != '/' || !*d->machine_name)) {
 		msg(LOG_ERR, "Samba's configuration gives no pipe directory or no name: file=%s", o->smb_conf);
 		err = -EINVAL;
@@ -145,7 +148,7 @@ static int ask_samba(struct daemon *d)
 	return err;
 }
 
-/* The default place of the shares file. */
+/* The default place of the shares file, where there is going to be one. */
 static void make_state_dir(const char *file)
 {
 	static const char dir[] = "/var/lib/kagefs";
@@ -168,7 +171,8 @@ static int begin_parts(struct daemon *d, enum parts *done)
 	if (err)
 		return err;
 	*done = PART_BACKEND;
-	make_state_dir(o->shares_file);
+	if (o->expose == EXPOSER_INCLUDE)
+		make_state_dir(o->shares_file);
 	err = exposer_open(&d->exposer, &d->samba, o->expose, o->shares_file);
 	if (err)
 		return err;

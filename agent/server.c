@@ -43,7 +43,7 @@ static int read_exact(int fd, uint8_t *buf, size_t len, int64_t end_ms)
 
 	while (done < len) {
 		struct pollfd pfd = { .fd = fd, .events = POLLIN };
-		int64_t left = end_ms ? MAX(end_ms - agent_now_ms(), 0) : -1;
+		int64_t left = end_ms ? MAX(end_ms - patience_now_ms(), 0) : -1;
 		ssize_t n;
 
 		if (poll(&pfd, 1, (int)left) == 0)
@@ -60,13 +60,13 @@ static int read_exact(int fd, uint8_t *buf, size_t len, int64_t end_ms)
 
 static int send_all(int fd, const uint8_t *data, size_t len)
 {
-	int64_t end_ms = agent_now_ms() + SERVER_SEND_MS;
+	int64_t end_ms = patience_now_ms() + SERVER_SEND_MS;
 
 	while (len) {
 		struct pollfd pfd = { .fd = fd, .events = POLLOUT };
 		ssize_t n;
 
-		if (poll(&pfd, 1, (int)MAX(end_ms - agent_now_ms(), 0)) == 0)
+		if (poll(&pfd, 1, (int)MAX(end_ms - patience_now_ms(), 0)) == 0)
 			return -ETIMEDOUT;
 		n = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -128,7 +128,7 @@ static int take_token(struct connection *c, uint8_t *blob, size_t len)
 /* The request of smbd and our answer.  To refuse, the connection is just closed: smbd does not look at the status. */
 static int shake_hands(struct connection *c)
 {
-	int64_t end_ms = agent_now_ms() + SERVER_HANDSHAKE_MS;
+	int64_t end_ms = patience_now_ms() + SERVER_HANDSHAKE_MS;
 	uint8_t prefix[NPA_PREFIX_BYTES], reply[NPA_REPLY_BYTES];
 	uint32_t length_be;
 	uint8_t *blob;
@@ -163,7 +163,7 @@ static int serve_chunks(struct connection *c)
 			return r;
 		if (len == 0)
 			return -EPROTO;
-		r = read_exact(c->fd, c->chunk, len, agent_now_ms() + SERVER_SEND_MS);
+		r = read_exact(c->fd, c->chunk, len, patience_now_ms() + SERVER_SEND_MS);
 		if (r <= 0)
 			return r ? r : -EPROTO;
 		r = assoc_feed(&c->assoc, c->chunk, len);

@@ -38,14 +38,6 @@ void agent_release(struct agent *a)
 	pthread_mutex_destroy(&a->lock);
 }
 
-int64_t agent_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void agent_timer_locked(struct agent *a, enum machine_timer t)
 {
 	int64_t seconds = t == MACHINE_TIMER_LONG ? FSRVP_TIMER_LONG_S : FSRVP_TIMER_SHORT_S;
@@ -55,7 +47,7 @@ void agent_timer_locked(struct agent *a, enum machine_timer t)
 	if (t == MACHINE_TIMER_STOP)
 		a->sequence_end_ms = 0;
 	else if (t != MACHINE_TIMER_KEEP)
-		a->sequence_end_ms = agent_now_ms() + seconds * 1000;
+		a->sequence_end_ms = patience_now_ms() + seconds * 1000;
 	pthread_cond_broadcast(&a->changed);
 }
 
@@ -101,6 +93,22 @@ bool agent_is_cancelled(struct agent *a, struct shadow_set *s)
 	cancel = s->cancel || a->stopping;
 	pthread_mutex_unlock(&a->lock);
 	return cancel;
+}
+
+static bool is_claim_over(void *arg)
+{
+	struct agent_claim *claim = arg;
+
+	return agent_is_cancelled(claim->agent, claim->set);
+}
+
+struct patience agent_patience(struct agent_claim *claim, int64_t ms)
+{
+	struct patience p = patience_ms(ms);
+
+	p.is_over = is_claim_over;
+	p.arg = claim;
+	return p;
 }
 
 struct shadow_set *agent_wait_idle_locked(struct agent *a, const struct guid *id)
@@ -162,38 +170,38 @@ static int share_list_new(struct shadow_set *s, bool with_paths, struct share_li
 	return 0;
 }
 
-int agent_withdraw(struct agent *a, struct shadow_set *s)
+int agent_withdraw(struct agent *a, const struct patience *p, struct shadow_set *s)
 {
 	struct share_list *l;
 	int err = share_list_new(s, false, &l);
 
 	if (err)
 		return err;
-	err = exposer_withdraw(a->exposer, l->names, l->n);
+	err = exposer_withdraw(a->exposer, p, l->names, l->n);
 	share_list_free(l);
 	return err;
 }
 
-int agent_expose(struct agent *a, struct shadow_set *s)
+int agent_expose(struct agent *a, const struct patience *p, struct shadow_set *s)
 {
 	struct share_list *l;
 	int err = share_list_new(s, true, &l);
 
 	if (err)
 		return err;
-	err = exposer_expose(a->exposer, l->x, l->n);
+	err = exposer_expose(a->exposer, p, l->x, l->n);
 	share_list_free(l);
 	return err;
 }
 
-int agent_restrict(struct agent *a, struct shadow_set *s)
+int agent_restrict(struct agent *a, const struct patience *p, struct shadow_set *s)
 {
 	struct share_list *l;
 	int err = share_list_new(s, false, &l);
 
 	if (err)
 		return err;
-	err = exposer_restrict(a->exposer, l->names, l->n);
+	err = exposer_restrict(a->exposer, p, l->names, l->n);
 	share_list_free(l);
 	return err;
 }
@@ -203,10 +211,11 @@ int agent_restrict(struct agent *a, struct shadow_set *s)
 /* Set claimed, lock released. */
 static void take_apart(struct agent *a, struct shadow_set *s, const char *text)
 {
+	struct patience p = patience_ms(AGENT_UNDO_MS);
 	int err = 0;
 
 	if (s->status >= SET_COMMITTED) /* also when an Expose failed half-way */
-		err = agent_withdraw(a, s);
+		err = agent_withdraw(a, &p, s);
 	if (err)
 		msg(LOG_ERR, "cannot withdraw shares, will be tried again: set=%s error=%s", text, strerror(-err));
 	if (!s->announced && s->status < SET_COMMITTED)
@@ -289,11 +298,11 @@ void *agent_keeper(void *agent)
 {
 	struct agent *a = agent;
 	int64_t reconcile_ms = (int64_t)a->cfg->reconcile_s * 1000;
-	int64_t next_reconcile = agent_now_ms() + reconcile_ms;
+	int64_t next_reconcile = patience_now_ms() + reconcile_ms;
 
 	pthread_mutex_lock(&a->lock);
 	while (!a->stopping) {
-		int64_t now = agent_now_ms(), next = next_expiry(a, next_reconcile);
+		int64_t now = patience_now_ms(), next = next_expiry(a, next_reconcile);
 		struct shadow_set *s = find_expired(a, now);
 
 		if (a->sequence_end_ms && a->sequence_end_ms <= now) {
@@ -304,7 +313,7 @@ void *agent_keeper(void *agent)
 			pthread_mutex_unlock(&a->lock);
 			agent_reconcile(a);
 			pthread_mutex_lock(&a->lock);
-			next_reconcile = agent_now_ms() + reconcile_ms;
+			next_reconcile = patience_now_ms() + reconcile_ms;
 		} else {
 			wait_until_locked(a, a->sequence_end_ms ? MIN(next, a->sequence_end_ms) : next);
 		}

@@ -20,6 +20,11 @@
 #include "agent/fsrvp/machine.h"
 #include "agent/samba/exposer.h"
 
+/* Clients give up a call after 180 s ([MS-FSRVP] 3.2.2): whatever timeout they name, we are through before.  Beyond that
+ * time there is some more for taking back what could not be finished. */
+#define AGENT_CALL_MS_MAX 120000
+#define AGENT_UNDO_MS 25000
+
 struct agent_config { /* everything borrowed for the life of the agent */
 	enum machine_profile profile;
 	bool require_rpc_auth;
@@ -48,8 +53,6 @@ int agent_init(struct agent *a, const struct agent_config *cfg, const struct sam
 /* All calls are over.  Sets in progress are deleted; exposed ones stay for the next start. */
 void agent_release(struct agent *a);
 
-int64_t agent_now_ms(void); /* CLOCK_MONOTONIC */
-
 /* lock held: put the message sequence timer as the call wants it. */
 void agent_timer_locked(struct agent *a, enum machine_timer t);
 /* lock held: the set is ours / anybody's again.  Claiming stops the timer when it is about this set. */
@@ -60,6 +63,12 @@ void agent_unclaim_locked(struct agent *a, struct shadow_set *s);
 struct shadow_set *agent_find_locked(struct agent *a, const struct guid *id);
 /* lock not held, set claimed: somebody waits for us. */
 bool agent_is_cancelled(struct agent *a, struct shadow_set *s);
+/* The same as a patience; the claim lives as long as that. */
+struct agent_claim {
+	struct agent *agent;
+	struct shadow_set *set;
+};
+struct patience agent_patience(struct agent_claim *claim, int64_t ms);
 /* lock held; it is released meanwhile.  Ask a busy set's call to give up and wait; NULL: the set is gone now. */
 struct shadow_set *agent_wait_idle_locked(struct agent *a, const struct guid *id);
 /* lock held; it is released meanwhile.  Withdraw the shares, delete set and copies, forget it.  What cannot be deleted
@@ -69,10 +78,10 @@ void agent_drop_locked(struct agent *a, const struct guid *id, const char *why);
 bool agent_drop_in_progress_locked(struct agent *a, const char *why);
 
 /* Withdraw every share of a set; the caller has claimed it.  Lock not held. */
-int agent_withdraw(struct agent *a, struct shadow_set *s) MUST_USE;
+int agent_withdraw(struct agent *a, const struct patience *p, struct shadow_set *s) MUST_USE;
 /* Make every mapping of the set a share; likewise. */
-int agent_expose(struct agent *a, struct shadow_set *s) MUST_USE;
-int agent_restrict(struct agent *a, struct shadow_set *s) MUST_USE;
+int agent_expose(struct agent *a, const struct patience *p, struct shadow_set *s) MUST_USE;
+int agent_restrict(struct agent *a, const struct patience *p, struct shadow_set *s) MUST_USE;
 
 /* agent/fsrvp/reconcile.c: bring sets of the file system, sets in memory and shares together, in both directions.
  * Lock not held.  Errors are logged; what could not be done is tried again next time. */

@@ -11,8 +11,6 @@
 #include "agent/fsrvp/record.h"
 #include "fs/base/msg.h"
 
-/* Clients give up a call after 180 s ([MS-FSRVP] 3.2.2): whatever timeout they name, we answer before. */
-#define PREPARE_MS_MAX 150000
 /* How long after its own deadline the file system may still be asked whether the commit is revoked. */
 #define REVOKE_GRACE_MS 5000
 #define NOBODY UINT32_MAX
@@ -194,7 +192,7 @@ static int make_request(const struct shadow_set *s, struct backend_request *r, u
 
 static unsigned wait_ms(int64_t end_ms)
 {
-	int64_t left = end_ms - agent_now_ms();
+	int64_t left = end_ms - patience_now_ms();
 
 	return left <= 0 ? 1 : (unsigned)MIN(left, BACKEND_WAIT_MS_MAX);
 }
@@ -211,7 +209,7 @@ static int prepare_claimed(struct agent *a, struct shadow_set *s, int64_t end_ms
 			s->announced = true;
 		if (err != -EINPROGRESS)
 			break;
-		err = agent_is_cancelled(a, s) ? -ECANCELED : agent_now_ms() >= end_ms ? -ETIMEDOUT : 0;
+		err = agent_is_cancelled(a, s) ? -ECANCELED : patience_now_ms() >= end_ms ? -ETIMEDOUT : 0;
 	}
 	s->prepared = !err;
 	return err;
@@ -220,7 +218,7 @@ static int prepare_claimed(struct agent *a, struct shadow_set *s, int64_t end_ms
 /* [MS-FSRVP] 3.1.4.13.  What is flushed here need not be flushed while writers are frozen. */
 uint32_t ops_prepare(const struct ops_call *c, const struct guid *set, uint32_t timeout_ms)
 {
-	int64_t end_ms = agent_now_ms() + MIN(timeout_ms, PREPARE_MS_MAX);
+	int64_t end_ms = patience_now_ms() + MIN(timeout_ms, AGENT_CALL_MS_MAX);
 	struct shadow_set *s;
 	uint32_t result = ops_begin(c, FSRVP_PREPARE, set, &s);
 
@@ -247,7 +245,7 @@ static void forget_announced(struct agent *a, struct shadow_set *s)
 static int commit_request(struct agent *a, struct shadow_set *s, struct backend_request *r, int64_t end_ms,
 			  struct backend_set *out, char *name)
 {
-	unsigned deadline_ms = (unsigned)MAX(end_ms - agent_now_ms(), 1);
+	unsigned deadline_ms = (unsigned)MAX(end_ms - patience_now_ms(), 1);
 	int err;
 
 	s->announced = true;
@@ -257,7 +255,7 @@ static int commit_request(struct agent *a, struct shadow_set *s, struct backend_
 			return err;
 		if (agent_is_cancelled(a, s))
 			return -ECANCELED;
-		if (agent_now_ms() >= end_ms + REVOKE_GRACE_MS)
+		if (patience_now_ms() >= end_ms + REVOKE_GRACE_MS)
 			return -ETIME;
 		r->nvolumes = 0;
 		r->record_len = 0;
@@ -317,7 +315,7 @@ static void log_commit(const struct shadow_set *s, int err, int64_t took_ms)
 uint32_t ops_commit(const struct ops_call *c, const struct guid *set, uint32_t timeout_ms)
 {
 	struct agent *a = c->agent;
-	int64_t begin_ms = agent_now_ms(), end_ms = begin_ms + MIN(timeout_ms, a->cfg->commit_limit_ms);
+	int64_t begin_ms = patience_now_ms(), end_ms = begin_ms + MIN(timeout_ms, a->cfg->commit_limit_ms);
 	struct backend_set *out = calloc(1, sizeof(*out));
 	char name[BACKEND_NAME_SIZE] = "";
 	struct shadow_set *s;
@@ -341,7 +339,7 @@ uint32_t ops_commit(const struct ops_call *c, const struct guid *set, uint32_t t
 	}
 	if (err == -ETIME && timeout_ms < a->cfg->commit_limit_ms)
 		err = -ETIMEDOUT;
-	log_commit(s, err, agent_now_ms() - begin_ms);
+	log_commit(s, err, patience_now_ms() - begin_ms);
 	free(out);
 
 	pthread_mutex_lock(&a->lock);

@@ -8,8 +8,6 @@
 #include "agent/fsrvp/record.h"
 #include "fs/base/msg.h"
 
-#define SEAL_MS_MAX 150000 /* clients give up a call after 180 s */
-
 static int store_record(struct agent *a, struct shadow_set *s, enum set_status status)
 {
 	uint8_t record[RECORD_BYTES_MAX];
@@ -31,16 +29,19 @@ static void log_set(int level, const char *what, const struct shadow_set *s, int
 }
 
 /* Shares first, record after: a crash in between leaves shares without an exposed set, which the reconciler takes away. */
-static int expose_claimed(struct agent *a, struct shadow_set *s, int64_t end_ms)
+static int expose_claimed(struct agent *a, struct shadow_set *s, uint32_t timeout_ms)
 {
-	int err = agent_expose(a, s);
+	struct agent_claim claim = { a, s };
+	struct patience p = agent_patience(&claim, MIN(timeout_ms, AGENT_CALL_MS_MAX));
+	int err = agent_expose(a, &p, s);
 
 	if (!err)
-		err = agent_is_cancelled(a, s) ? -ECANCELED : agent_now_ms() > end_ms ? -ETIMEDOUT : 0;
+		err = patience_check(&p);
 	if (!err)
 		err = store_record(a, s, SET_EXPOSED);
 	if (err) {
-		int undo = agent_withdraw(a, s);
+		struct patience undo_patience = patience_ms(AGENT_UNDO_MS);
+		int undo = agent_withdraw(a, &undo_patience, s);
 
 		if (undo)
 			log_set(LOG_ERR, "cannot withdraw shares, will be tried again", s, undo);
@@ -52,27 +53,25 @@ static int expose_claimed(struct agent *a, struct shadow_set *s, int64_t end_ms)
 uint32_t ops_expose(const struct ops_call *c, const struct guid *set, uint32_t timeout_ms)
 {
 	struct agent *a = c->agent;
-	int64_t end_ms = agent_now_ms() + timeout_ms;
 	struct shadow_set *s;
 	uint32_t result = ops_begin(c, FSRVP_EXPOSE, set, &s);
 	int err;
 
 	if (result)
 		return result;
-	err = expose_claimed(a, s, end_ms);
+	err = expose_claimed(a, s, timeout_ms);
 	log_set(err ? LOG_ERR : LOG_INFO, err ? "expose failed" : "exposed", s, err);
 	pthread_mutex_lock(&a->lock);
 	if (!err) {
 		machine_exposed(&a->machine, s);
 		if (a->cfg->exposed_timeout_s)
-			s->expires_ms = agent_now_ms() + (int64_t)a->cfg->exposed_timeout_s * 1000;
+			s->expires_ms = patience_now_ms() + (int64_t)a->cfg->exposed_timeout_s * 1000;
 	}
 	return ops_end_locked(c, FSRVP_EXPOSE, s, errmap_result(err));
 }
 
-static int seal_claimed(struct agent *a, struct shadow_set *s)
+static int seal_claimed(struct agent *a, const struct patience *p, struct shadow_set *s)
 {
-	int64_t end_ms = agent_now_ms() + SEAL_MS_MAX;
 	uint8_t record[RECORD_BYTES_MAX];
 	size_t len;
 	int err = record_encode(s, SET_RECOVERED, record, &len);
@@ -83,10 +82,9 @@ static int seal_claimed(struct agent *a, struct shadow_set *s)
 		err = backend_seal(a->backend, &s->store, &s->id, record, len, BACKEND_WAIT_MS_MAX);
 		if (err != -EINPROGRESS)
 			return err;
-		if (agent_is_cancelled(a, s))
-			return -ECANCELED;
-		if (agent_now_ms() >= end_ms)
-			return -ETIMEDOUT;
+		err = patience_check(p);
+		if (err)
+			return err;
 	}
 }
 
@@ -96,13 +94,15 @@ uint32_t ops_recovery_complete(const struct ops_call *c, const struct guid *set)
 	struct agent *a = c->agent;
 	struct shadow_set *s;
 	uint32_t result = ops_begin(c, FSRVP_RECOVERY_COMPLETE, set, &s);
+	struct agent_claim claim = { a, s };
+	struct patience p = agent_patience(&claim, AGENT_CALL_MS_MAX);
 	int err;
 
 	if (result)
 		return result;
-	err = seal_claimed(a, s);
+	err = seal_claimed(a, &p, s);
 	if (!err && shadow_set_is_writable(s)) {
-		int restricted = agent_restrict(a, s);
+		int restricted = agent_restrict(a, &p, s);
 
 		if (restricted)
 			log_set(LOG_WARNING, "cannot make shares read-only, the file system is", s, restricted);
@@ -195,9 +195,11 @@ uint32_t ops_delete_share_mapping(const struct ops_call *c, const struct fsrvp_m
 	struct agent *a = c->agent;
 	CLEANUP_FREE char *share = NULL;
 	CLEANUP_FREE char *name = NULL;
+	struct agent_claim claim = { .agent = a };
 	struct shadow_mapping *map;
 	struct shadow_copy *copy;
 	struct shadow_set *s;
+	struct patience p;
 	bool gone = false;
 	uint32_t result;
 	int err = share_parse_unc(r->share, NULL, &share);
@@ -214,7 +216,9 @@ uint32_t ops_delete_share_mapping(const struct ops_call *c, const struct fsrvp_m
 	pthread_mutex_unlock(&a->lock);
 
 	name = shadow_share_name(copy, map);
-	err = name ? exposer_withdraw(a->exposer, (const char *const[]){ name }, 1) : -ENOMEM;
+	claim.set = s;
+	p = agent_patience(&claim, AGENT_CALL_MS_MAX);
+	err = name ? exposer_withdraw(a->exposer, &p, (const char *const[]){ name }, 1) : -ENOMEM;
 	if (!err)
 		err = delete_mapping_claimed(a, s, copy, map, &gone);
 	if (err)

@@ -128,7 +128,7 @@ uint32_t ops_get_share_mapping(const struct ops_call *c, const struct fsrvp_mapp
 	if (s && !s->busy && machine_is_current(&a->machine, s))
 		agent_timer_locked(a, machine_timer_after(op, result));
 	if (!result && s->expires_ms)
-		s->expires_ms = agent_now_ms() + (int64_t)a->cfg->exposed_timeout_s * 1000;
+		s->expires_ms = patience_now_ms() + (int64_t)a->cfg->exposed_timeout_s * 1000;
 	pthread_mutex_unlock(&a->lock);
 	return result;
 }

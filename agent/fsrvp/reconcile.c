@@ -207,7 +207,8 @@ static bool check_known(struct pass *p, struct shadow_set *s)
 	}
 	s->keep = p->found.keep;
 	if (copy_is_gone(p, s)) {
-		int withdrawn = agent_withdraw(p->agent, s);
+		struct patience patience = patience_ms(AGENT_UNDO_MS);
+		int withdrawn = agent_withdraw(p->agent, &patience, s);
 
 		if (withdrawn) {
 			log_store_error("cannot withdraw shares", &s->id, withdrawn);
@@ -273,6 +274,7 @@ static void withdraw_strays(struct agent *a, const struct conf *shares)
 {
 	for (size_t i = 0; i < shares->nsections; i++) {
 		const char *name = shares->sections[i].name;
+		struct patience p;
 		bool wanted;
 		int err;
 
@@ -281,7 +283,8 @@ static void withdraw_strays(struct agent *a, const struct conf *shares)
 		pthread_mutex_unlock(&a->lock);
 		if (wanted)
 			continue;
-		err = exposer_withdraw(a->exposer, &name, 1);
+		p = patience_ms(AGENT_UNDO_MS);
+		err = exposer_withdraw(a->exposer, &p, &name, 1);
 		if (err)
 			msg(LOG_ERR, "cannot withdraw a share that has no set: share=%s error=%s", name, strerror(-err));
 		else
@@ -325,7 +328,8 @@ static void expose_lacking(struct agent *a, const struct conf *shares)
 	struct shadow_set *s;
 
 	while ((s = claim_lacking(a, shares, &after))) {
-		int err = agent_expose(a, s);
+		struct patience p = patience_ms(AGENT_UNDO_MS);
+		int err = agent_expose(a, &p, s);
 
 		if (err)
 			log_store_error("cannot expose a set again, will be tried again", &s->id, err);
@@ -339,7 +343,8 @@ static void expose_lacking(struct agent *a, const struct conf *shares)
 static void reconcile_shares(struct agent *a)
 {
 	struct conf shares = { 0, NULL };
-	int err = exposer_list(a->exposer, &shares);
+	struct patience p = patience_ms(AGENT_UNDO_MS);
+	int err = exposer_list(a->exposer, &p, &shares);
 
 	if (err) {
 		msg(LOG_ERR, "cannot list exposed shares: error=%s", strerror(-err));

@@ -56,6 +56,7 @@ int share_find(struct agent *a, const char *unc, struct share_place *out)
 {
 	CLEANUP_FREE char *name = NULL;
 	const struct conf_section *s;
+	struct patience p = patience_ms(AGENT_CALL_MS_MAX);
 	struct conf conf = { 0, NULL };
 	const char *force_user;
 	int err;
@@ -63,7 +64,7 @@ int share_find(struct agent *a, const char *unc, struct share_place *out)
 	memset(out, 0, sizeof(*out));
 	err = share_parse_unc(unc, NULL, &name);
 	if (!err)
-		err = samba_config(&a->samba, &conf);
+		err = samba_config(&a->samba, &p, &conf);
 	if (err)
 		return err;
 	s = conf_find(&conf, name);

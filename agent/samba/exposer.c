@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "fs/base/msg.h"
 
@@ -36,7 +38,7 @@ int exposer_open(struct exposer *e, const struct samba *samba, enum exposer_mode
 	if (!copy)
 		return -ENOMEM;
 	*e = (struct exposer){ .samba = *samba, .mode = mode, .include_file = include_file };
-	if (access(dirname(copy), W_OK) < 0) {
+	if (mode == EXPOSER_INCLUDE && access(dirname(copy), W_OK) < 0) {
 		int err = -errno;
 
 		msg(LOG_ERR, "cannot write exposed shares: file=%s error=%s", include_file, strerror(-err));
@@ -68,14 +70,40 @@ static int write_all(int fd, const char *text)
 	return 0;
 }
 
-/* Writes path.tmp and, with publish, renames it to path. */
-static int write_file(const char *path, const char *head, const char *text, const char *tail, bool publish)
+/* A configuration for one of Samba's programs alone, in memory: no other agent can take it for its own, and no crash
+ * leaves it behind.  The programs read it below our /proc entry. */
+struct scratch {
+	int fd;
+	char path[64];
+};
+
+static int scratch_open(struct scratch *f, const char *head, const char *text)
+{
+	char self[32] = ""; /* our number as /proc counts, which may be in another process namespace */
+	int err;
+
+	f->fd = memfd_create("kagefs-fsrvpd", MFD_CLOEXEC);
+	if (f->fd < 0 || readlink("/proc/self", self, sizeof(self) - 1) < 0)
+		return -errno;
+	snprintf(f->path, sizeof(f->path), "/proc/%s/fd/%d", self, f->fd);
+	err = write_all(f->fd, head);
+	return err ? err : write_all(f->fd, text);
+}
+
+static void scratch_close(struct scratch *f)
+{
+	cleanup_fd(&f->fd);
+	f->fd = -1;
+}
+
+/* Replaces path by way of path.tmp. */
+static int write_file(const char *path, const char *head, const char *text, const char *tail)
 {
 	CLEANUP_FREE char *temp = NULL;
 	CLEANUP_FD int fd = -1;
 	int err;
 
-	if (asprintf(&temp, "%s%s", path, publish ? ".tmp" : "") < 0) {
+	if (asprintf(&temp, "%s.tmp", path) < 0) {
 		temp = NULL;
 		return -ENOMEM;
 	}
@@ -87,7 +115,7 @@ static int write_file(const char *path, const char *head, const char *text, cons
 		err = write_all(fd, text);
 	if (!err)
 		err = write_all(fd, tail);
-	if (!err && publish && (fsync(fd) < 0 || rename(temp, path) < 0))
+	if (!err && (fsync(fd) < 0 || rename(temp, path) < 0))
 		err = -errno;
 	if (err)
 		(void)unlink(temp); /* nothing better to do than to try */
@@ -110,34 +138,21 @@ static int write_include(struct exposer *e, const struct conf *c)
 	CLEANUP_FREE char *text = NULL;
 	int err = conf_format(c, &text);
 
-	return err ? err : write_file(e->include_file, FILE_HEAD, text, FILE_TAIL, true);
+	return err ? err : write_file(e->include_file, FILE_HEAD, text, FILE_TAIL);
 }
 
-/* A configuration that has Samba's own and these sections: for sharesec, which wants to know the share.  *path is owned
- * by the caller, who removes the file. */
-static int write_staging(struct exposer *e, const struct conf *sections, char **path)
+/* A configuration that has Samba's own and these sections: for sharesec, which wants to know the share. */
+static int write_staging(struct exposer *e, const struct conf *sections, struct scratch *staging)
 {
 	CLEANUP_FREE char *text = NULL;
 	CLEANUP_FREE char *head = NULL;
 	int err = conf_format(sections, &text);
 
-	*path = NULL;
 	if (!err && asprintf(&head, "[global]\n\tinclude = %s\n\n", e->samba.smb_conf) < 0) {
 		head = NULL;
 		err = -ENOMEM;
 	}
-	if (!err && asprintf(path, "%s.staging", e->include_file) < 0) {
-		*path = NULL;
-		err = -ENOMEM;
-	}
-	return err ? err : write_file(*path, head, text, "", false);
-}
-
-static void remove_staging(char *path)
-{
-	if (path)
-		(void)unlink(path); /* replaced by the next one anyway */
-	free(path);
+	return err ? err : scratch_open(staging, head, text);
 }
 
 /* ---- sections ------------------------------------------------------------------------------------------------------ */
@@ -230,35 +245,32 @@ static void keep_ours(struct conf *c)
 			conf_remove(c, &c->sections[i]);
 }
 
-static int list_locked(struct exposer *e, struct conf *out)
+static int list_locked(struct exposer *e, const struct patience *p, struct conf *out)
 {
-	int err = e->mode == EXPOSER_INCLUDE ? read_include(e, out) : samba_registry_list(&e->samba, out);
+	int err = e->mode == EXPOSER_INCLUDE ? read_include(e, out) : samba_registry_list(&e->samba, p, out);
 
 	if (!err)
 		keep_ours(out);
 	return err;
 }
 
-static int publish_registry(struct exposer *e, const struct conf *add)
+static int publish_registry(struct exposer *e, const struct patience *p, const struct conf *add)
 {
-	CLEANUP_FREE char *file = NULL;
+	struct patience undo_patience;
 	CLEANUP_FREE char *text = NULL;
+	struct scratch file = { .fd = -1 };
 	size_t done = 0;
 	int err = conf_format(add, &text);
 
-	if (!err && asprintf(&file, "%s.import", e->include_file) < 0) {
-		file = NULL;
-		err = -ENOMEM;
-	}
 	if (!err)
-		err = write_file(file, "", text, "", false);
+		err = scratch_open(&file, "", text);
 	for (; done < add->nsections && !err; done++)
-		err = samba_registry_import(&e->samba, file, add->sections[done].name);
+		err = samba_registry_import(&e->samba, p, file.path, add->sections[done].name);
+	undo_patience = patience_ms(EXPOSER_UNDO_MS);
 	while (err && done > 0)
-		if (samba_registry_delete(&e->samba, add->sections[--done].name) < 0)
+		if (samba_registry_delete(&e->samba, &undo_patience, add->sections[--done].name) < 0)
 			msg(LOG_NOTICE, "share stays until the next comparison: share=%s", add->sections[done].name);
-	if (file)
-		(void)unlink(file); /* replaced by the next one anyway */
+	scratch_close(&file);
 	return err;
 }
 
@@ -284,17 +296,17 @@ static int publish_include(struct exposer *e, const struct conf *add)
 }
 
 /* Add the sections, or replace those that are there. */
-static int publish(struct exposer *e, const struct conf *add)
+static int publish(struct exposer *e, const struct patience *p, const struct conf *add)
 {
-	return e->mode == EXPOSER_INCLUDE ? publish_include(e, add) : publish_registry(e, add);
+	return e->mode == EXPOSER_INCLUDE ? publish_include(e, add) : publish_registry(e, p, add);
 }
 
-static int unpublish_registry(struct exposer *e, const struct conf *picked)
+static int unpublish_registry(struct exposer *e, const struct patience *p, const struct conf *picked)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < picked->nsections && !err; i++)
-		err = samba_registry_delete(&e->samba, picked->sections[i].name);
+		err = samba_registry_delete(&e->samba, p, picked->sections[i].name);
 	return err;
 }
 
@@ -315,48 +327,74 @@ static int unpublish_include(struct exposer *e, const struct conf *picked)
 	return err;
 }
 
-static int unpublish(struct exposer *e, const struct conf *picked)
+static int unpublish(struct exposer *e, const struct patience *p, const struct conf *picked)
 {
-	return e->mode == EXPOSER_INCLUDE ? unpublish_include(e, picked) : unpublish_registry(e, picked);
+	return e->mode == EXPOSER_INCLUDE ? unpublish_include(e, picked) : unpublish_registry(e, p, picked);
 }
 
 /* ---- operations ---------------------------------------------------------------------------------------------------- */
 
-static int clone_descriptors(struct exposer *e, const char *staging, const struct exposure *x, size_t n)
+/* 0 with the lock held; -ETIMEDOUT, -ECANCELED. */
+static int lock(struct exposer *e, const struct patience *p)
+{
+	int err = 0;
+
+	do {
+		int64_t until_ms = patience_now_ms() + patience_slice_ms(p);
+		struct timespec ts = { .tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000 };
+
+		if (pthread_mutex_clocklock(&e->lock, CLOCK_MONOTONIC, &ts) == 0)
+			return 0;
+		err = patience_check(p);
+	} while (!err);
+	return err;
+}
+
+static int clone_descriptors(struct exposer *e, const struct patience *p, const char *staging, const struct exposure *x, size_t n)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < n && !err; i++) {
 		CLEANUP_FREE char *sddl = NULL;
 
-		err = samba_sd_get(&e->samba, NULL, x[i].base, &sddl);
+		err = samba_sd_get(&e->samba, p, NULL, x[i].base, &sddl);
 		if (!err)
-			err = samba_sd_set(&e->samba, staging, x[i].name, sddl);
+			err = samba_sd_set(&e->samba, p, staging, x[i].name, sddl);
 	}
 	return err;
 }
 
-int exposer_expose(struct exposer *e, const struct exposure *x, size_t n)
+/* Descriptors that nobody needs any more. */
+static void delete_descriptors(struct exposer *e, const char *staging, const struct conf *sections)
+{
+	struct patience p = patience_ms(EXPOSER_UNDO_MS);
+
+	for (size_t i = 0; i < sections->nsections; i++)
+		samba_sd_delete(&e->samba, &p, staging, sections->sections[i].name);
+}
+
+int exposer_expose(struct exposer *e, const struct patience *p, const struct exposure *x, size_t n)
 {
 	struct conf samba = { 0, NULL }, add = { 0, NULL };
-	char *staging = NULL;
-	int err;
+	struct scratch staging = { .fd = -1 };
+	int err = lock(e, p);
 
-	pthread_mutex_lock(&e->lock);
-	err = samba_config(&e->samba, &samba);
+	if (err)
+		return err;
+	err = samba_config(&e->samba, p, &samba);
 	for (size_t i = 0; i < n && !err; i++)
 		err = make_section(&add, &samba, &x[i]);
 	if (!err)
 		err = write_staging(e, &add, &staging);
 	if (!err)
-		err = clone_descriptors(e, staging, x, n);
+		err = clone_descriptors(e, p, staging.path, x, n);
 	if (!err)
-		err = publish(e, &add);
+		err = publish(e, p, &add);
 	if (!err)
-		samba_reload(&e->samba);
-	for (size_t i = 0; err && staging && i < n; i++)
-		(void)samba_sd_delete(&e->samba, staging, x[i].name); /* on the way out of a failure */
-	remove_staging(staging);
+		samba_reload(&e->samba, p);
+	if (err && staging.fd >= 0)
+		delete_descriptors(e, staging.path, &add);
+	scratch_close(&staging);
 	conf_release(&add);
 	conf_release(&samba);
 	pthread_mutex_unlock(&e->lock);
@@ -372,9 +410,9 @@ static bool is_named(const struct conf_section *s, const char *const *names, siz
 }
 
 /* Out of our sections, those that are named. */
-static int pick(struct exposer *e, const char *const *names, size_t n, struct conf *out)
+static int pick(struct exposer *e, const struct patience *p, const char *const *names, size_t n, struct conf *out)
 {
-	int err = list_locked(e, out);
+	int err = list_locked(e, p, out);
 
 	for (size_t i = err ? 0 : out->nsections; i-- > 0;)
 		if (!is_named(&out->sections[i], names, n))
@@ -382,54 +420,56 @@ static int pick(struct exposer *e, const char *const *names, size_t n, struct co
 	return err;
 }
 
-int exposer_restrict(struct exposer *e, const char *const *names, size_t n)
+int exposer_restrict(struct exposer *e, const struct patience *p, const char *const *names, size_t n)
 {
 	struct conf picked = { 0, NULL };
-	int err;
+	int err = lock(e, p);
 
-	pthread_mutex_lock(&e->lock);
-	err = pick(e, names, n, &picked);
+	if (err)
+		return err;
+	err = pick(e, p, names, n, &picked);
 	for (size_t i = 0; i < picked.nsections && !err; i++)
 		err = conf_set(&picked.sections[i], "read only", "yes");
 	if (!err && picked.nsections)
-		err = publish(e, &picked);
+		err = publish(e, p, &picked);
 	if (!err)
-		samba_reload(&e->samba);
+		samba_reload(&e->samba, p);
 	conf_release(&picked);
 	pthread_mutex_unlock(&e->lock);
 	return err;
 }
 
-int exposer_withdraw(struct exposer *e, const char *const *names, size_t n)
+int exposer_withdraw(struct exposer *e, const struct patience *p, const char *const *names, size_t n)
 {
 	struct conf picked = { 0, NULL };
-	char *staging = NULL;
-	int err;
+	struct scratch staging = { .fd = -1 };
+	int err = lock(e, p);
 
-	pthread_mutex_lock(&e->lock);
-	err = pick(e, names, n, &picked);
+	if (err)
+		return err;
+	err = pick(e, p, names, n, &picked);
 	if (!err && picked.nsections)
-		err = unpublish(e, &picked);
+		err = unpublish(e, p, &picked);
 	if (!err && picked.nsections) {
-		samba_reload(&e->samba);
+		samba_reload(&e->samba, p);
 		for (size_t i = 0; i < picked.nsections; i++)
-			samba_close_share(&e->samba, picked.sections[i].name);
+			samba_close_share(&e->samba, p, picked.sections[i].name);
 		if (write_staging(e, &picked, &staging) == 0)
-			for (size_t i = 0; i < picked.nsections; i++)
-				(void)samba_sd_delete(&e->samba, staging, picked.sections[i].name); /* a left-over entry is harmless */
+			delete_descriptors(e, staging.path, &picked);
 	}
-	remove_staging(staging);
+	scratch_close(&staging);
 	conf_release(&picked);
 	pthread_mutex_unlock(&e->lock);
 	return err;
 }
 
-int exposer_list(struct exposer *e, struct conf *out)
+int exposer_list(struct exposer *e, const struct patience *p, struct conf *out)
 {
-	int err;
+	int err = lock(e, p);
 
-	pthread_mutex_lock(&e->lock);
-	err = list_locked(e, out);
+	if (err)
+		return err;
+	err = list_locked(e, p, out);
 	pthread_mutex_unlock(&e->lock);
 	return err;
 }

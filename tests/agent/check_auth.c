@@ -84,7 +84,7 @@ static void teardown(void)
 	const char *argv[] = { "rm", "-rf", "--", top, NULL };
 
 	assoc_release(&assoc);
-	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);
+	ck_assert_int_eq(child_run(argv, patience_ms(10000), 0, NULL), 0);
 }
 
 /* bind (0b), alter (0e) or auth3 (10) with a token. */

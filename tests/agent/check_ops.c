@@ -115,7 +115,7 @@ static void teardown(void)
 	nkilled = 0;
 	exposer_close(&exposer);
 	backend_close(backend);
-	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);
+	ck_assert_int_eq(child_run(argv, patience_ms(10000), 0, NULL), 0);
 }
 
 static unsigned count_in(const char *name, const char *without)
@@ -149,7 +149,7 @@ static unsigned nshares(void)
 	struct conf conf;
 	unsigned n;
 
-	ck_assert_int_eq(exposer_list(&exposer, &conf), 0);
+	ck_assert_int_eq(exposer_list(&exposer, &(struct patience){ patience_now_ms() + 10000, NULL, NULL }, &conf), 0);
 	n = (unsigned)conf.nsections;
 	conf_release(&conf);
 	return n;
@@ -234,7 +234,7 @@ START_TEST(test_ops_exposed_section)
 	struct conf_section *s;
 
 	bring_to(SET_EXPOSED, _i ? FSRVP_ATTR_AUTO_RECOVERY : 0);
-	ck_assert_int_eq(exposer_list(&exposer, &conf), 0);
+	ck_assert_int_eq(exposer_list(&exposer, &(struct patience){ patience_now_ms() + 10000, NULL, NULL }, &conf), 0);
 	s = &conf.sections[0];
 	ck_assert(strncmp(s->name, "Alpha@{", 7) == 0);
 	ck_assert_str_eq(conf_get(s, "guest ok"), "yes");
@@ -244,7 +244,7 @@ START_TEST(test_ops_exposed_section)
 	ck_assert_ptr_nonnull(strstr(conf_get(s, "path"), "/vol/v1/.snapshots/@GMT-"));
 	conf_release(&conf);
 	ck_assert_uint_eq(ops_recovery_complete(&c, &set), 0);
-	ck_assert_int_eq(exposer_list(&exposer, &conf), 0);
+	ck_assert_int_eq(exposer_list(&exposer, &(struct patience){ patience_now_ms() + 10000, NULL, NULL }, &conf), 0);
 	for (size_t i = 0; i < conf.nsections; i++)
 		ck_assert_str_eq(conf_get(&conf.sections[i], "read only"), "yes");
 	conf_release(&conf);
@@ -422,14 +422,14 @@ static void *abort_soon(void *arg)
 START_TEST(test_ops_abort_during_commit)
 {
 	pthread_t thread;
-	int64_t begin = agent_now_ms();
+	int64_t begin = patience_now_ms();
 
 	bring_to(SET_ADDED, 0);
 	fake_faults.commit_polls = 100;
 	ck_assert_int_eq(pthread_create(&thread, NULL, abort_soon, NULL), 0);
 	ck_assert_uint_eq(ops_commit(&c, &set, 60000), FSRVP_E_BAD_STATE);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
-	ck_assert(agent_now_ms() - begin < 5000);
+	ck_assert(patience_now_ms() - begin < 5000);
 	assert_left(0, 0, 0);
 }
 END_TEST
@@ -469,6 +469,69 @@ START_TEST(test_ops_expose_fails)
 	put_file("bin/sharesec", 0755, "#!/bin/sh\necho 'D:'\n");
 	ck_assert_uint_eq(ops_expose(&c, &set, 60000), 0);
 	assert_left(3, 2, 1);
+}
+END_TEST
+
+/* A program as slow as on a busy machine: time is all it takes, up to the method's own limit. */
+START_TEST(test_ops_expose_slow_programs)
+{
+	bring_to(SET_COMMITTED, 0);
+	put_file("bin/sharesec", 0755, "#!/bin/sh\nsleep 0.5\necho 'D:'\n");
+	ck_assert_uint_eq(ops_expose(&c, &set, 700), FSRVP_E_WAIT_TIMEOUT);
+	assert_left(0, 2, 1);
+	ck_assert_uint_eq(ops_expose(&c, &set, 60000), 0);
+	assert_left(3, 2, 1);
+}
+END_TEST
+
+START_TEST(test_ops_abort_during_expose)
+{
+	pthread_t thread;
+
+	bring_to(SET_COMMITTED, 0);
+	put_file("bin/sharesec", 0755, "#!/bin/sh\ncase $2 in --view*) exec sleep 1000;; esac\n");
+	ck_assert_int_eq(pthread_create(&thread, NULL, abort_soon, NULL), 0);
+	ck_assert_uint_eq(ops_expose(&c, &set, 60000), FSRVP_E_BAD_STATE);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	assert_left(0, 0, 0);
+}
+END_TEST
+
+static void *expose_by_another_agent(void *arg)
+{
+	const struct exposure x = { .base = "Alpha", .name = arg, .path = "/x" };
+	struct patience p = patience_ms(20000);
+	struct exposer other;
+	intptr_t err = exposer_open(&other, &samba, EXPOSER_REGISTRY, shares_file);
+
+	if (!err) {
+		err = exposer_expose(&other, &p, &x, 1);
+		exposer_close(&other);
+	}
+	return (void *)err;
+}
+
+/* Two agents for two smbds of one machine, both with the default place for the shares file. */
+START_TEST(test_exposer_two_agents)
+{
+	static const char looks[] = "#!/bin/sh\nfor name; do :; done\nfile=$1; [ $0 = %s/bin/net ] && file=$4\n"
+				    "file=${file#--configfile=}\ncase $* in *--viewsddl*) echo D:; exit;; esac\n"
+				    "sleep 0.$(($$ %% 4))\ngrep -qF \"[$name]\" $file || { echo no $name in $file >&2; exit 1; }\n";
+	char text[1024];
+	pthread_t threads[2];
+	void *result;
+
+	snprintf(text, sizeof(text), looks, top);
+	put_file("bin/sharesec", 0755, text);
+	put_file("bin/net", 0755, text);
+	for (int round = 0; round < 5; round++) {
+		ck_assert_int_eq(pthread_create(&threads[0], NULL, expose_by_another_agent, (void *)"Alpha@{1}"), 0);
+		ck_assert_int_eq(pthread_create(&threads[1], NULL, expose_by_another_agent, (void *)"Alpha@{2}"), 0);
+		for (int i = 0; i < 2; i++) {
+			ck_assert_int_eq(pthread_join(threads[i], &result), 0);
+			ck_assert_int_eq((intptr_t)result, 0);
+		}
+	}
 }
 END_TEST
 
@@ -592,11 +655,11 @@ START_TEST(test_ops_snapshots_deleted_behind_our_back)
 
 	bring_to(SET_RECOVERED, FSRVP_CTX_NAS_ROLLBACK);
 	snprintf(path, sizeof(path), "%s/vol/v1/.snapshots", top);
-	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);
+	ck_assert_int_eq(child_run(argv, patience_ms(10000), 0, NULL), 0);
 	agent_reconcile(agent);
 	assert_left(1, 1, 1);
 	snprintf(path, sizeof(path), "%s/vol/v2/.snapshots", top);
-	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);
+	ck_assert_int_eq(child_run(argv, patience_ms(10000), 0, NULL), 0);
 	if (_i == 0)
 		agent_reconcile(agent);
 	else
@@ -728,6 +791,9 @@ Suite *make_ops_suite(void)
 	tcase_add_test(t, test_ops_abort_during_commit);
 	tcase_add_test(t, test_ops_calls_on_a_busy_set);
 	tcase_add_loop_test(t, test_ops_expose_fails, 0, 2);
+	tcase_add_test(t, test_ops_expose_slow_programs);
+	tcase_add_test(t, test_ops_abort_during_expose);
+	tcase_add_test(t, test_exposer_two_agents);
 	tcase_add_test(t, test_ops_seal_fails);
 	tcase_add_test(t, test_ops_delete_fails);
 	tcase_add_test(t, test_ops_held_set_stays);

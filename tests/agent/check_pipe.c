@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The socket behind the pipe, in a directory of our own. */
 #include <errno.h>
+#include <fnmatch.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "agent/child.h"
 #include "agent/np/pipe.h"
+#include "fs/base/msg.h"
 #include "tests/agent/suites.h"
 
 static char top[32], nc[40], np[48], path[80];
@@ -30,7 +32,7 @@ static void teardown(void)
 {
 	const char *argv[] = { "rm", "-rf", "--", top, NULL };
 
-	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);
+	ck_assert_int_eq(child_run(argv, patience_ms(10000), 0, NULL), 0);
 }
 
 static int connect_to(const char *name)
@@ -121,7 +123,7 @@ START_TEST(test_pipe_directory_replaced)
 	const char *argv[] = { "rm", "-rf", "--", np, NULL };
 
 	ck_assert_int_eq(pipe_socket_open(&pipe_, nc, "fssagentrpc"), 0);
-	ck_assert_int_eq(child_run(argv, 10000, NULL), 0);
+	ck_assert_int_eq(child_run(argv, patience_ms(10000), 0, NULL), 0);
 	ck_assert_int_eq(pipe_socket_check(&pipe_), 0);
 	assert_serving();
 	pipe_socket_close(&pipe_);
@@ -182,12 +184,72 @@ START_TEST(test_child_run)
 	const char *slow[] = { "sleep", "30", NULL };
 	char *out = NULL;
 
-	ck_assert_int_eq(child_run(echo, 5000, &out), 0);
+	ck_assert_int_eq(child_run(echo, patience_ms(5000), 0, &out), 0);
 	ck_assert_str_eq(out, "a  b; $HOME\n"); /* no shell looks at it */
 	free(out);
-	ck_assert_int_eq(child_run(fails, 5000, NULL), 1);
-	ck_assert_int_eq(child_run(none, 5000, NULL), -ENOENT);
-	ck_assert_int_eq(child_run(slow, 100, NULL), -ETIMEDOUT);
+	ck_assert_int_eq(child_run(fails, patience_ms(5000), 0, NULL), 1);
+	ck_assert_int_eq(child_run(none, patience_ms(5000), 0, NULL), -ENOENT);
+	ck_assert_int_eq(child_run(slow, patience_ms(100), 0, NULL), -ETIMEDOUT);
+}
+END_TEST
+
+static const struct {
+	const char *script, *want;
+	enum child_flags flags;
+} ends[] = {
+	{ "echo out; echo first >&2; echo 'second' >&2; exit 3",
+	  "command=\"sh -c echo out; echo first >&2; echo 'second' >&2; exit 3\" status=3 took_ms=* stderr=\"first second\" stdout=\"out\"",
+	  0 },
+	{ "echo bye >&2; kill -9 $$", "* signal=9 took_ms=* stderr=\"bye\" stdout=\"\"", 0 },
+	{ "echo waiting >&2; exec sleep 30", "* error=\"Connection timed out\" took_ms=* stderr=\"waiting\" stdout=\"\"", 0 },
+	{ "exit 3", "", CHILD_MAY_FAIL },
+	{ "echo out; exit 3", "", CHILD_OUTPUT_COUNTS },
+	{ "exit 3", "* status=3 *", CHILD_OUTPUT_COUNTS },
+	{ "kill -9 $$", "* signal=9 *", CHILD_MAY_FAIL },
+};
+
+/* What the log says of a program that failed, or that it says nothing. */
+START_TEST(test_child_run_says_why)
+{
+	const char *argv[] = { "sh", "-c", ends[_i].script, NULL };
+	char log_file[64], text[2048] = "", pattern[512];
+	int r, keep = dup(2);
+	FILE *f;
+
+	snprintf(log_file, sizeof(log_file), "%s/stderr", top);
+	ck_assert_ptr_nonnull(freopen(log_file, "w", stderr));
+	msg_open("unit", MSG_STDERR, LOG_WARNING);
+	r = child_run(argv, patience_ms(1000), ends[_i].flags, NULL);
+	fflush(stderr);
+	dup2(keep, 2);
+	ck_assert_int_ne(r, 0);
+	f = fopen(log_file, "r");
+	ck_assert_ptr_nonnull(f);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	snprintf(pattern, sizeof(pattern), "*program failed: %s*", ends[_i].want);
+	if (*ends[_i].want)
+		ck_assert_msg(fnmatch(pattern, text, 0) == 0, "log: %s, want: %s", text, pattern);
+	else
+		ck_assert_str_eq(text, "");
+}
+END_TEST
+
+static bool over_at_once(void *arg)
+{
+	return ++*(unsigned *)arg > 0;
+}
+
+START_TEST(test_child_run_not_wanted_any_more)
+{
+	const char *slow[] = { "sleep", "30", NULL };
+	unsigned asked = 0;
+	struct patience p = patience_ms(30000);
+
+	p.is_over = over_at_once;
+	p.arg = &asked;
+	ck_assert_int_eq(child_run(slow, p, 0, NULL), -ECANCELED);
+	ck_assert_uint_eq(asked, 1);
 }
 END_TEST
 
@@ -221,6 +283,8 @@ Suite *make_pipe_suite(void)
 	tcase_add_test(t, test_pipe_wrong_modes);
 	tcase_add_test(t, test_pipe_long_path);
 	tcase_add_test(t, test_child_run);
+	tcase_add_loop_test(t, test_child_run_says_why, 0, sizeof(ends) / sizeof(ends[0]));
+	tcase_add_test(t, test_child_run_not_wanted_any_more);
 	tcase_add_test(t, test_child_ask);
 	suite_add_tcase(s, t);
 	return s;

@@ -228,7 +228,7 @@ static int copy_tree(const char *from, const char *to)
 	closedir(d);
 	argv[n] = to;
 	if (n > 3)
-		r = child_run(argv, 60000, NULL);
+		r = child_run(argv, patience_ms(60000), 0, NULL);
 	for (size_t i = 0; i < 1024; i++)
 		free(owned[i]);
 	return r > 0 ? -EIO : r;
@@ -237,7 +237,7 @@ static int copy_tree(const char *from, const char *to)
 static int remove_tree(const char *path)
 {
 	const char *argv[] = { "rm", "-rf", "--", path, NULL };
-	int r = child_run(argv, 60000, NULL);
+	int r = child_run(argv, patience_ms(60000), 0, NULL);
 
 	return r > 0 ? -EIO : r;
 }
