@@ -124,7 +124,7 @@ demo:
 
 # ---- speed (tests/bench; scripts/bench --help) ------------------------------------------------------------------------
 # make bench: short form, below 10 minutes; BENCH=long: the long form.  The table goes to docs/performance.md.
-BENCH_HELPERS := $(patsubst %,$(O)/tests/bench_%,small_files)
+BENCH_HELPERS := $(patsubst %,$(O)/tests/bench_%,small_files snapshot_load)
 
 $(BENCH_HELPERS): $(O)/tests/bench_%: tests/bench/%.c tests/bench/cell.h fs/kagefs_ioctl.h
 	@mkdir -p $(@D)

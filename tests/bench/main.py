@@ -3,15 +3,16 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 
-from . import disk_io, report, targets, trees
+from . import disk_io, report, snapshots, space, targets, trees
 from .machine import describe, settle, warm_memory
 from .workload import LONG, SHORT
 
-WORKLOADS = disk_io.WORKLOADS + trees.WORKLOADS
+WORKLOADS = disk_io.WORKLOADS + trees.WORKLOADS + snapshots.WORKLOADS + space.WORKLOADS
 DOCUMENT = 'docs/performance.md'
 
 
@@ -117,6 +118,7 @@ def main():
     program = os.path.abspath(os.path.join(build, 'kagefs'))
     warm_memory(4096)
     tgts, good = [], False
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('bench: terminated'))  # what is mounted is released
     try:
         for n in names:
             tgts.append(targets.make(n, base, program, max(4096, 3 * form.file_mib), args.mount_options))

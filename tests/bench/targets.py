@@ -26,6 +26,9 @@ class Target:
     def sync(self):
         run('sync', '-f', self.dir)
 
+    def fresh(self):
+        """Before space is measured."""
+
     def close(self):
         """Release it and verify what can be verified offline."""
 
@@ -57,7 +60,10 @@ class Kagefs(Target):
         self.store = os.path.join(base, 'kagefs.store')
         shutil.rmtree(self.store, ignore_errors=True)
         os.makedirs(self.dir, exist_ok=True)
-        run(program, 'mkfs', self.store)
+        self._begin()
+
+    def _begin(self):
+        run(self.program, 'mkfs', self.store)
         self._mount()
 
     def _mount(self):
@@ -81,16 +87,28 @@ class Kagefs(Target):
     def stats(self):
         return json.loads(run(self.program, 'stats', '--json', self.dir))
 
+    def fresh(self):
+        """An empty store: space that earlier work set free would come back while space is measured."""
+        self._end()
+        self._begin()
+
     def used(self):
-        """Bytes of blocks and metadata; the log is left out: it is recycled, and its size is a setting."""
+        """Bytes of blocks and metadata of the store at rest: a mounted one holds space that packs grow into.  The log is
+        left out: it is recycled, and its size is a setting."""
         run(self.program, 'sync', self.dir)
         settle()
-        return int(run('du', '-sB1', '--exclude=log', self.store).split()[0])
+        run(self.program, 'umount', self.dir)
+        bytes_used = int(run('du', '-sB1', '--exclude=log', self.store).split()[0])
+        self._mount()
+        return bytes_used
 
-    def close(self):
+    def _end(self):
         run(self.program, 'umount', self.dir)
         run(self.program, 'check', self.store)
         shutil.rmtree(self.store)
+
+    def close(self):
+        self._end()
         os.rmdir(self.dir)
 
 

@@ -35,6 +35,10 @@ def below(value):
     return Goal('value', '<=', value)
 
 
+def at_least_value(value):
+    return Goal('value', '>=', value)
+
+
 @dataclass(frozen=True)
 class Figure:
     """One line of the table."""
@@ -62,10 +66,15 @@ class Form:
     seconds: float  # per timed job
     file_mib: int   # the VM's file
     files: int      # small files
+    snapshot_files: int  # files beside the VM's in the volume that is copied
+    snapshots: int       # copies made while writers work
+    many_snapshots: int  # deleted at once
     repeats: int
     other_repeats: int  # of file systems that are there for comparison only
     settle: float  # most seconds to wait for work in the background between two jobs
 
 
-SHORT = Form('short', 3, 512, 10000, 2, 1, 8)
-LONG = Form('long', 20, 4096, 50000, 3, 2, 60)
+SHORT = Form('short', seconds=3, file_mib=512, files=10000, snapshot_files=10000, snapshots=100, many_snapshots=2000,
+             repeats=2, other_repeats=1, settle=8)
+LONG = Form('long', seconds=20, file_mib=4096, files=50000, snapshot_files=100000, snapshots=1000, many_snapshots=100000,
+            repeats=3, other_repeats=2, settle=60)
