@@ -17,6 +17,7 @@ unset KEEP
 
 # demo [COMMAND...]: in the background, with its output in $T/demo.out; COMMAND is run in its environment
 start_demo() {
+	: > "$T/demo.out" # here: the child may do it late, and until_said would read of the demo before
 	setsid "$@" "$SRC/scripts/demo" --no-install > "$T/demo.out" 2>&1 &
 	demo=$!
 }
