@@ -209,10 +209,10 @@ static double hit_percent(const struct span *w, const char *cache)
 
 static void print_head(void)
 {
-	printf("%-31s%-22s%-24s%-14s%-11s%s\n", "--- per second ---", "--- p99, us ---", "--- log ---", "--- lag ---", "-- hit % --",
-	       "--- blocks/s ---");
-	printf("%7s %6s %6s %8s %7s %6s %6s %6s %7s %7s %6s %6s %5s %5s %6s %6s %5s\n", "reqs", "read", "write", "MiB/s", "read", "write",
-	       "sync", "used%", "flush/s", "p99,us", "ms", "MiB", "rows", "blks", "conv", "dedup", "comp");
+	printf("%-31s%-22s%-24s%-14s%-11s%-20s%s\n", "--- per second ---", "--- p99, us ---", "--- log ---", "--- lag ---", "-- hit % --",
+	       "--- blocks/s ---", "-- mem --");
+	printf("%7s %6s %6s %8s %7s %6s %6s %6s %7s %7s %6s %6s %5s %5s %6s %6s %5s %4s %5s\n", "reqs", "read", "write", "MiB/s", "read", "write",
+	       "sync", "used%", "flush/s", "p99,us", "ms", "MiB", "rows", "blks", "conv", "dedup", "comp", "MiB", "used%");
 }
 
 static void print_line(const struct span *w)
@@ -220,12 +220,14 @@ static void print_line(const struct span *w)
 	double appended = rate(w, "blocks.plain_bytes"), stored = rate(w, "blocks.stored_bytes");
 	double sync = p99_us(w, "fsync"), write_sync = p99_us(w, "write_sync");
 
-	printf("%7.0f %6.0f %6.0f %8.1f %7.0f %6.0f %6.0f %6.0f %7.0f %7.0f %6.0f %6.0f %5.0f %5.0f %6.0f %6.0f %5.2f\n", requests(w),
+	printf("%7.0f %6.0f %6.0f %8.1f %7.0f %6.0f %6.0f %6.0f %7.0f %7.0f %6.0f %6.0f %5.0f %5.0f %6.0f %6.0f %5.2f %4.0f %5.0f\n", requests(w),
 	       rate(w, "ops.reads"), rate(w, "ops.writes"), (rate(w, "ops.read_bytes") + rate(w, "ops.write_bytes")) / 1048576,
 	       p99_us(w, "read"), p99_us(w, "write"), sync > write_sync ? sync : write_sync, 100 * counter(w->now, "log.fill"),
 	       rate(w, "log.flushes"), p99_us(w, "log_flush"), counter(w->now, "apply.lag_ms"),
 	       counter(w->now, "convert.lag_bytes") / 1048576, hit_percent(w, "rows"), hit_percent(w, "blocks"),
-	       rate(w, "convert.blocks"), rate(w, "blocks.dedup_hits"), stored > 0 ? appended / stored : 1);
+	       rate(w, "convert.blocks"), rate(w, "blocks.dedup_hits"), stored > 0 ? appended / stored : 1,
+	       counter(w->now, "memory.resident_bytes") / 1048576,
+	       percent(counter(w->now, "memory.used_bytes"), counter(w->now, "memory.bound_bytes")));
 }
 
 /* Until interrupted or the output is gone. */

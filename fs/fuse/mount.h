@@ -24,11 +24,13 @@ struct mnt_options {
 	int debug;
 	int suid_dev;	      /* 1: neither suid nor dev was asked for or forbidden */
 	unsigned threads;     /* 0: default */
-	uint64_t memory_bytes; /* 0: default */
+	uint64_t memory_bytes; /* bound for all memory of the daemon; 0: default */
 	uint64_t log_bytes;    /* 0: default */
 	uint64_t direct_bytes; /* regular files this large are opened for writing with direct I/O; UINT64_MAX: none */
 };
 #define MNT_DIRECT_BYTES_DEFAULT (16u << 20)
+#define MNT_MEMORY_LEAST (64u << 20)
+#define MNT_THREAD_BYTES (2u << 20) /* a request as it comes, and the answer of a large read */
 #define MNT_WHY_MAX 512
 
 void mnt_options_init(struct mnt_options *o);

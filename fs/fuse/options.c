@@ -12,10 +12,10 @@ const char mnt_options_help[] =
 	"  allow_other           let other users in, each with their own rights\n"
 	"  ro                    mount read-only\n"
 	"  snapdir=visible       list .snapshots in directories (default: hidden)\n"
-	"  memory=SIZE           bound for caches and buffers (default 512M)\n"
+	"  memory=SIZE           bound for all memory of the daemon, buffers and queues included (default 512M)\n"
 	"  log=SIZE              most the log may take in the store (default 1G)\n"
 	"  direct=SIZE|never     open files this large for writing with direct I/O (default 16M)\n"
-	"  threads=N             most threads that serve requests (default 64)\n"
+	"  threads=N             most threads that serve requests (default 64, less with little memory)\n"
 	"  nosuid,nodev,noexec,noatime,...   as in mount(8)\n";
 
 struct parse {
@@ -130,8 +130,11 @@ static int bad_value(struct parse *p, const char *name, const char *value, const
 
 static int take_sizes(struct parse *p)
 {
-	if (p->memory && (parse_size(p->memory, &p->o.memory_bytes) || p->o.memory_bytes < (32u << 20)))
-		return bad_value(p, "memory", p->memory, "a size of 32M or more is wanted");
+	uint64_t memory;
+
+	if (p->memory && (parse_size(p->memory, &p->o.memory_bytes) || p->o.memory_bytes < MNT_MEMORY_LEAST))
+		return bad_value(p, "memory", p->memory, "a size of 64M or more is wanted");
+	memory = p->o.memory_bytes ? p->o.memory_bytes : FS_MEMORY_DEFAULT;
 	if (p->log && (parse_size(p->log, &p->o.log_bytes) || p->o.log_bytes < (8u << 20)))
 		return bad_value(p, "log", p->log, "a size of 8M or more is wanted");
 	if (p->direct && strcmp(p->direct, "never") == 0)
@@ -144,6 +147,10 @@ static int take_sizes(struct parse *p)
 		p->o.snapdir_visible = p->snapdir[0] == 'v';
 	if (p->o.threads > 1024) {
 		snprintf(p->why, p->why_size, "option threads=%u: 1 to 1024 are wanted", p->o.threads);
+		return -EINVAL;
+	}
+	if (p->o.threads * (uint64_t)MNT_THREAD_BYTES > memory / 2) {
+		snprintf(p->why, p->why_size, "option threads=%u: their buffers would take more than half of the memory", p->o.threads);
 		return -EINVAL;
 	}
 	return 0;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,10 +25,13 @@
 #include "fs/fuse/opened.h"
 #include "fs/fuse/roots.h"
 
-#define THREADS_DEFAULT 64 /* at most; writers that wait for log space must not keep readers out */
+#define THREADS_DEFAULT 64u /* at most; writers that wait for log space must not keep readers out */
+#define THREADS_LEAST 4u
 #define THREADS_IDLE 16u
 #define IOCTL_THREADS 16
 #define WRITE_BYTES FS_WRITE_MAX
+#define ARENAS 4
+#define MMAP_THRESHOLD (128 << 10)
 
 /* ---- libfuse speaks ------------------------------------------------------------------------------------------------ */
 
@@ -178,11 +182,27 @@ static int mount_session(struct mnt *m, char *why, size_t why_size)
 	return err;
 }
 
+/* How many requests are served at once: their buffers may take a quarter of the memory. */
+static unsigned threads(const struct mnt_options *o)
+{
+	uint64_t memory = o->memory_bytes ? o->memory_bytes : FS_MEMORY_DEFAULT;
+
+	return o->threads ? o->threads : (unsigned)MAX(MIN(memory / 4 / MNT_THREAD_BYTES, THREADS_DEFAULT), THREADS_LEAST);
+}
+
+/* What was freed shall be free: few heaps, because each keeps its own holes; large buffers outside of them. */
+static void tune_allocator(void)
+{
+	(void)mallopt(M_ARENA_MAX, ARENAS);
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+}
+
 static int open_store(struct mnt *m, char *why, size_t why_size)
 {
 	struct fs_open_options oo = {
 		.read_only = m->opt->read_only,
 		.memory_bytes = m->opt->memory_bytes,
+		.front_bytes = (uint64_t)threads(m->opt) * MNT_THREAD_BYTES,
 		.log_bytes = m->opt->log_bytes,
 		.push_out = opened_push_out,
 		.arg = m,
@@ -234,6 +254,7 @@ int mnt_new(const struct mnt_options *o, struct mnt **out, char *why, size_t why
 		return -ENOMEM;
 	m->opt = o;
 	ticks_start();
+	tune_allocator();
 	fuse_set_log_func(on_log);
 	stop_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited by every thread from here on */
@@ -260,14 +281,13 @@ int mnt_run(struct mnt *m, void (*ready)(void *arg), void *arg)
 {
 	struct fuse_loop_config *cfg = fuse_loop_cfg_create();
 	struct sigaction wake = {.sa_handler = on_wake};
-	unsigned threads = m->opt->threads ? m->opt->threads : THREADS_DEFAULT;
 	int err;
 
 	if (!cfg)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(cfg, 0);
-	fuse_loop_cfg_set_max_threads(cfg, threads);
-	fuse_loop_cfg_set_idle_threads(cfg, MIN(threads, THREADS_IDLE));
+	fuse_loop_cfg_set_max_threads(cfg, threads(m->opt));
+	fuse_loop_cfg_set_idle_threads(cfg, MIN(threads(m->opt), THREADS_IDLE));
 	m->ready = ready;
 	m->ready_arg = arg;
 	m->main_thread = pthread_self();

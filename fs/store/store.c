@@ -9,7 +9,7 @@
 #define PACK_BYTES_DEFAULT (256ull << 20)
 #define OPEN_PACKS_MAX 256
 /* Chunk tables of 13 GB of plain 64 KiB blocks. */
-#define SUMS_BUDGET_BYTES (32u << 20)
+#define SUMS_BYTES_DEFAULT (32u << 20)
 /* A crash leaves allocated space behind the pack it was appending to and the one finished before; later syncs have made the
  * truncation of older ones durable. */
 #define PACKS_TO_TIDY 3
@@ -129,7 +129,7 @@ int store_open(struct io *io, const struct store_config *cfg, uint32_t first_new
 	packs_init(&st->packs, io, OPEN_PACKS_MAX);
 	scratch_pool_init(&st->scratch, st->record_max, cfg->block_size);
 	space_init(&st->space, &st->packs, st->cfg.pack_bytes, st->record_max, 0);
-	r = sums_init(&st->sums, SUMS_BUDGET_BYTES, record_table_len(STORE_ZSTD, cfg->block_size));
+	r = sums_init(&st->sums, cfg->sums_bytes ? cfg->sums_bytes : SUMS_BYTES_DEFAULT, record_table_len(STORE_ZSTD, cfg->block_size));
 	if (r == 0)
 		r = tail_init(&st->tail, st->record_max);
 	if (r == 0) {

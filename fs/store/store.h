@@ -29,6 +29,7 @@ struct store_config {
 	enum hash_algo hash_algo;
 	enum store_codec codec;	    /* for new blocks; a block that does not shrink by 1/8 is stored plain */
 	uint64_t pack_bytes;	    /* no pack grows larger; 0 = 256 MiB; raised to hold a few blocks at least */
+	uint64_t sums_bytes;	    /* for the cache of chunk tables; 0 = 32 MiB */
 	uint8_t store_id[16];	    /* written into packs for people and repair tools; may be zeros */
 };
 

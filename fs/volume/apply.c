@@ -283,7 +283,7 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 {
 	struct fs *fs = b->fs;
 	struct pending *q;
-	uint64_t given_back = convert_finish(fs->convert, true), units = 0;
+	uint64_t given_back = convert_finish(fs->convert, true), units = 0, bytes = 0;
 
 	for (unsigned i = 0; i < b->nfiles; i++) {
 		struct inode *n = inode_find(fs, b->files[i].vol, b->files[i].ino);
@@ -303,12 +303,14 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 	while ((q = head)) {
 		head = q->link;
 		settle_rows(fs, q, b->upto);
+		bytes += sizeof(*q) + q->len;
 		free(q);
 		atomic_fetch_add_explicit(&fs->stat.applied_records, 1, memory_order_relaxed);
 	}
 	atomic_fetch_add_explicit(&fs->stat.batches, 1, memory_order_relaxed);
 	log_retire(fs->log, next);
 	pthread_mutex_lock(&fs->pending.lock);
+	fs->pending.bytes -= bytes;
 	atomic_store(&fs->pending.applied, next);
 	pthread_cond_broadcast(&fs->pending.cond);
 	pthread_mutex_unlock(&fs->pending.lock);
@@ -317,7 +319,7 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 /* Take the front of the queue that is durable and complete; NULL: nothing. */
 static struct pending *batch_take(struct fs *fs, uint64_t *upto, uint64_t *next)
 {
-	uint64_t durable = log_durable(fs->log), blocks = 0;
+	uint64_t durable = log_durable(fs->log), blocks = 0, bytes = 0, bytes_max = atomic_load(&fs->memory.dirty_max) / 8;
 	struct pending *head, **end;
 	unsigned n = 0;
 
@@ -328,6 +330,9 @@ static struct pending *batch_take(struct fs *fs, uint64_t *upto, uint64_t *next)
 
 		if (q->next > durable || !atomic_load_explicit(&q->ready, memory_order_acquire))
 			break;
+		if (bytes > bytes_max) /* what a batch holds is free only when it is done */
+			break;
+		bytes += sizeof(*q) + q->len;
 		blocks += (q->next - q->lsn) / fs->block_size + (q->next - q->lsn > q->len + LOG_RECORD_OVERHEAD);
 		*upto = q->lsn;
 		*next = q->next;
@@ -340,10 +345,7 @@ static struct pending *batch_take(struct fs *fs, uint64_t *upto, uint64_t *next)
 	*end = NULL;
 	if (!fs->pending.head)
 		fs->pending.tail = &fs->pending.head;
-	for (struct pending *q = head; q; q = q->link) {
-		fs->pending.count--;
-		fs->pending.bytes -= sizeof(*q) + q->len;
-	}
+	fs->pending.count -= n;
 	pthread_mutex_unlock(&fs->pending.lock);
 	return head;
 }
@@ -354,10 +356,8 @@ static void batch_return(struct fs *fs, struct pending *head)
 	struct pending **end = &head;
 
 	pthread_mutex_lock(&fs->pending.lock);
-	for (; *end; end = &(*end)->link) {
+	for (; *end; end = &(*end)->link)
 		fs->pending.count++;
-		fs->pending.bytes += sizeof(**end) + (*end)->len;
-	}
 	if (!fs->pending.head)
 		fs->pending.tail = end;
 	*end = fs->pending.head;

@@ -27,8 +27,7 @@ static bool apply_due(struct fs *fs)
 	if (!q)
 		return false;
 	if (atomic_load(&fs->kick) || now - fs->pending.last_ns > APPLY_PAUSE_NS || now - q->at_ns > APPLY_AGE_NS ||
-	    fs->pending.bytes > APPLY_PENDING_BYTES ||
-	    atomic_load(&fs->inodes.extents) > APPLY_EXTENTS)
+	    atomic_load(&fs->pending.bytes) > APPLY_PENDING_BYTES || atomic_load(&fs->inodes.extents) > APPLY_EXTENTS || memory_tight(fs))
 		return true;
 	log_get_stats(fs->log, &st);
 	return st.used_bytes > st.capacity_bytes / 4;
@@ -77,10 +76,12 @@ static void *apply_main(void *arg)
 	while (!atomic_load(&fs->closing) && !atomic_load(&fs->poisoned)) {
 		int r = step(fs, &apply);
 
+		memory_adjust(fs);
 		if (r == -ENOSPC) {
 			if (!full)
 				msg(LOG_ERR, "no space on the store's file system: converting waits, the log keeps what was acknowledged");
 			full = true;
+			atomic_store(&fs->apply_stuck, true);
 			nap(fs, RETRY_NS);
 			continue;
 		}
@@ -89,6 +90,7 @@ static void *apply_main(void *arg)
 			break;
 		}
 		full = full && !apply;
+		atomic_store(&fs->apply_stuck, full);
 		if (!r)
 			nap(fs, IDLE_NS);
 	}
@@ -108,6 +110,7 @@ static void *checkpoint_main(void *arg)
 		if (now != seen)
 			histogram_add(&fs->times[FS_TIME_CHECKPOINT], (uint64_t)(clock_monotonic_ns() - begin));
 		seen = now;
+		memory_adjust(fs); /* the other thread may be in a long batch */
 		sets_tick(fs); /* here, because it may wait for log room that the other thread makes */
 		if (r && r != -ENOSPC && r != -EBUSY)
 			msg(LOG_WARNING, "checkpoint: %s", strerror(-r));

@@ -30,18 +30,17 @@ struct bshard {
 
 struct bcache {
 	struct bshard shard[SHARDS];
-	uint64_t shard_max;
+	_Atomic uint64_t shard_max;
 	uint32_t block_size;
 };
 
-int bcache_new(uint64_t max_bytes, uint32_t block_size, struct bcache **out)
+int bcache_new(uint32_t block_size, struct bcache **out)
 {
 	struct bcache *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
 	c->block_size = block_size;
-	c->shard_max = MAX(max_bytes / SHARDS, 4ull * block_size);
 	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&c->shard[i].lock, NULL);
 		TAILQ_INIT(&c->shard[i].lru);
@@ -116,11 +115,34 @@ void bcache_forget(struct bcache *c, uint64_t id)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void evict_locked(struct bcache *c, struct bshard *s)
+{
+	uint64_t max = atomic_load_explicit(&c->shard_max, memory_order_relaxed);
+	struct cblock *b, *newer;
+
+	for (b = TAILQ_LAST(&s->lru, cblock_lru); b && s->bytes > max; b = newer) {
+		newer = TAILQ_PREV(b, cblock_lru, lru);
+		if (!b->uses)
+			remove_locked(c, s, b);
+	}
+}
+
+void bcache_limit(struct bcache *c, uint64_t bytes)
+{
+	uint64_t max = MAX(bytes / SHARDS, c->block_size + sizeof(struct cblock) + 64), before = atomic_exchange(&c->shard_max, max);
+
+	for (unsigned i = 0; i < SHARDS && max < before; i++) {
+		pthread_mutex_lock(&c->shard[i].lock);
+		evict_locked(c, &c->shard[i]);
+		pthread_mutex_unlock(&c->shard[i].lock);
+	}
+}
+
 /* Remember a place and, if given, content (owned from here on). */
 static void remember(struct bcache *c, const struct meta_block *loc, uint8_t *data)
 {
 	struct bshard *s = shard_of(c, loc->id);
-	struct cblock *b, *old;
+	struct cblock *b;
 
 	pthread_mutex_lock(&s->lock);
 	b = find_locked(s, loc->id);
@@ -143,11 +165,7 @@ static void remember(struct bcache *c, const struct meta_block *loc, uint8_t *da
 			s->bytes += c->block_size;
 			data = NULL;
 		}
-		for (b = TAILQ_LAST(&s->lru, cblock_lru); b && s->bytes > c->shard_max; b = old) {
-			old = TAILQ_PREV(b, cblock_lru, lru);
-			if (!b->uses)
-				remove_locked(c, s, b);
-		}
+		evict_locked(c, s);
 	}
 	pthread_mutex_unlock(&s->lock);
 	free(data);

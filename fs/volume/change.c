@@ -158,7 +158,9 @@ int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log
 			return r;
 		if (!(flags & OP_FREES) && meta_is_full(fs->meta))
 			return -ENOSPC;
-		r = reserve_log(fs, log_bytes);
+		r = flags & OP_EXCLUSIVE ? 0 : memory_admit(fs, !(flags & OP_FREES)); /* an instant is small, and must not wait */
+		if (!r)
+			r = reserve_log(fs, log_bytes);
 		if (r)
 			return r == -EIO ? -EROFS : r;
 		op.log_left = log_bytes;

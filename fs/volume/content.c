@@ -125,6 +125,7 @@ struct inode *inode_get(struct fs *fs, uint64_t vol, uint64_t ino)
 			i->ino = ino;
 			pthread_mutex_init(&i->lock, NULL);
 			RB_INSERT(inode_tree, &fs->inodes.shard[n].tree, i);
+			atomic_fetch_add_explicit(&fs->inodes.count, 1, memory_order_relaxed);
 		}
 	}
 	if (i)
@@ -142,8 +143,9 @@ void inode_put(struct fs *fs, struct inode *i)
 	n = shard_no(i->vol, i->ino);
 	pthread_mutex_lock(&fs->inodes.shard[n].lock);
 	/* With no reference left nobody can be changing layers: every change goes through one. */
-	if (!--i->refs && !i->holds && !i->layers) {
+	if (!--i->refs && !i->layers) {
 		RB_REMOVE(inode_tree, &fs->inodes.shard[n].tree, i);
+		atomic_fetch_sub_explicit(&fs->inodes.count, 1, memory_order_relaxed);
 		pthread_mutex_unlock(&fs->inodes.shard[n].lock);
 		inode_free(i);
 		return;
@@ -151,26 +153,19 @@ void inode_put(struct fs *fs, struct inode *i)
 	pthread_mutex_unlock(&fs->inodes.shard[n].lock);
 }
 
-bool inode_held(struct fs *fs, uint64_t vol, uint64_t ino)
+bool inode_busy(struct fs *fs, uint64_t vol, uint64_t ino)
 {
 	unsigned n = shard_no(vol, ino);
 	struct inode *i;
-	bool held;
+	bool busy;
 
+	if (nodes_known(&fs->nodes, vol, ino))
+		return true;
 	pthread_mutex_lock(&fs->inodes.shard[n].lock);
 	i = find_locked(fs, n, vol, ino);
-	held = i && (i->holds || i->refs);
+	busy = i && i->refs;
 	pthread_mutex_unlock(&fs->inodes.shard[n].lock);
-	return held;
-}
-
-void inode_hold_new(struct fs *fs, struct inode *i)
-{
-	unsigned n = shard_no(i->vol, i->ino);
-
-	pthread_mutex_lock(&fs->inodes.shard[n].lock);
-	i->holds++;
-	pthread_mutex_unlock(&fs->inodes.shard[n].lock);
+	return busy;
 }
 
 int fs_hold(struct fs *fs, struct fs_node node)
@@ -178,8 +173,6 @@ int fs_hold(struct fs *fs, struct fs_node node)
 	struct vol *v = vol_live(&fs->vtab, node.vol);
 	struct row_value val;
 	struct row_key k;
-	struct inode *i;
-	unsigned n = shard_no(node.vol, node.ino);
 	bool first;
 	int r;
 
@@ -190,20 +183,16 @@ int fs_hold(struct fs *fs, struct fs_node node)
 		vol_put(&fs->vtab, v);
 		return r;
 	}
-	i = inode_get(fs, node.vol, node.ino);
-	if (!i) {
+	r = nodes_add(&fs->nodes, node.vol, node.ino, &first);
+	if (r) {
 		vol_unhold(&fs->vtab, node.vol, 1);
 		vol_put(&fs->vtab, v);
-		return -ENOMEM;
+		return r;
 	}
-	pthread_mutex_lock(&fs->inodes.shard[n].lock);
-	first = !i->holds++;
-	pthread_mutex_unlock(&fs->inodes.shard[n].lock);
 	row_key_set(&k, node.vol, ROW_ATTR, node.ino, NULL, 0);
 	r = rows_get(fs, v, &k, &val);
 	if (r == -ENOENT || (!r && !val.attr.nlink && first))
 		r = -ESTALE; /* nameless and nobody's: the reaper may have it */
-	inode_put(fs, i);
 	if (r)
 		fs_drop(fs, node, 1);
 	vol_put(&fs->vtab, v);
@@ -212,20 +201,9 @@ int fs_hold(struct fs *fs, struct fs_node node)
 
 void fs_drop(struct fs *fs, struct fs_node node, uint64_t count)
 {
-	unsigned n = shard_no(node.vol, node.ino);
-	struct inode *i;
-
+	if (!ino_virtual(node.ino))
+		nodes_drop(&fs->nodes, node.vol, node.ino, count);
 	vol_unhold(&fs->vtab, node.vol, count);
-	if (ino_virtual(node.ino))
-		return;
-	pthread_mutex_lock(&fs->inodes.shard[n].lock);
-	i = find_locked(fs, n, node.vol, node.ino);
-	if (i) {
-		i->holds -= MIN(i->holds, count);
-		i->refs++;
-	}
-	pthread_mutex_unlock(&fs->inodes.shard[n].lock);
-	inode_put(fs, i);
 }
 
 /* ---- extents of one layer ---- */

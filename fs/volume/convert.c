@@ -11,7 +11,9 @@
  */
 #include "fs/volume/internal.h"
 
-#define GROUP_JOBS 128 /* blocks worked on at once: bounds memory to GROUP_JOBS * 2 * block_size */
+/* Blocks worked on at once, each with its content and what it is stored as. */
+#define GROUP_JOBS 128
+#define GROUP_JOBS_LEAST META_LEAF_SLOTS
 
 struct job {
 	struct convert_leaf *leaf;
@@ -46,7 +48,7 @@ struct convert {
 	struct fs *fs;
 	uint64_t vol, ino;
 	struct job job[GROUP_JOBS];
-	unsigned njobs;
+	unsigned njobs, max_jobs;
 	struct convert_leaf leaf[GROUP_JOBS];
 	unsigned nleaves;
 	int64_t slots; /* of the inode at hand: blocks gained */
@@ -191,7 +193,17 @@ static void run_phase(struct convert *c, bool encode)
 	pthread_mutex_unlock(&c->lock);
 }
 
-int convert_new(struct fs *fs, struct convert **out)
+static unsigned jobs_for(uint64_t bytes, uint32_t block_size)
+{
+	return (unsigned)MAX(MIN(bytes / (2ull * block_size), GROUP_JOBS), GROUP_JOBS_LEAST);
+}
+
+uint64_t convert_bytes(uint64_t share, uint32_t block_size)
+{
+	return jobs_for(share, block_size) * 2ull * block_size;
+}
+
+int convert_new(struct fs *fs, uint64_t bytes, struct convert **out)
 {
 	struct convert *c = calloc(1, sizeof(*c));
 	unsigned want = fs->opt.workers ? fs->opt.workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
@@ -204,7 +216,8 @@ int convert_new(struct fs *fs, struct convert **out)
 	pthread_cond_init(&c->finished, NULL);
 	want = want ? want - 1 : 0; /* beside the caller's */
 	c->thread = calloc(want + 1, sizeof(*c->thread));
-	for (unsigned i = 0; i < GROUP_JOBS && c->thread; i++) {
+	c->max_jobs = jobs_for(bytes, fs->block_size);
+	for (unsigned i = 0; i < c->max_jobs && c->thread; i++) {
 		c->job[i].data = malloc(fs->block_size);
 		if (!c->job[i].data) {
 			free(c->thread);
@@ -416,7 +429,7 @@ static int plan_leaf(struct convert *c, uint64_t idx, const struct extent *e, co
 	uint64_t leaf_end = (first + META_LEAF_SLOTS) << bs;
 	int r = 0;
 
-	if (c->njobs + META_LEAF_SLOTS > GROUP_JOBS || c->nleaves == GROUP_JOBS)
+	if (c->njobs + META_LEAF_SLOTS > c->max_jobs || c->nleaves == GROUP_JOBS)
 		r = flush_group(c);
 	if (!r)
 		r = meta_chain(c->fs->meta, c->vol, &chain);

@@ -32,7 +32,7 @@
  *   vol->names          one per volume: everything that changes names or link counts
  *   vtab->chain         rwlock: parents, pins, lines, tails.  Shared during a database look-up; exclusive for memory only
  *   inode->lock         content and attributes of one inode; several: in (vol, ino) order
- *   vtab->lock, row shard, fs->pending.lock, inode table shard, block cache: leaves; no other lock is taken under them, except
+ *   vtab->lock, row shard, fs->pending.lock, inode table shard, known nodes shard, block cache: leaves; no other lock is taken under them, except
  *                       pending.lock > log (log_append)
  * writer_lock (the database writer: apply, reclaim, check) stands outside: it is taken with none of these held, and these
  * are taken for short times under it.
@@ -58,6 +58,8 @@
 #include "fs/log/log.h"
 #include "fs/meta/meta.h"
 #include "fs/store/store.h"
+#include "fs/volume/memory.h"
+#include "fs/volume/nodes.h"
 #include "fs/volume/record.h"
 #include "fs/volume/volume.h"
 
@@ -154,6 +156,7 @@ unsigned vol_snapshots(struct vtab *t, struct vol *container, const char *after,
  * set; counted or NULL (placeholder). */
 struct vol *vol_resolve(struct vtab *t, struct vol *in, uint64_t alias);
 struct vol *vol_head(struct vtab *t, uint64_t alias); /* the bound volume of this role; counted or NULL */
+uint64_t vtab_bytes(struct vtab *t); /* about */
 /* All volumes of the database; mount only. */
 int vtab_load(struct vtab *t, struct meta *m) MUST_USE;
 /* After a reclaim step: `gone` vanished, `heir` (may be NULL) took its line. */
@@ -204,7 +207,7 @@ struct row_prep {
 	struct row_set *set;
 };
 struct rows;
-int rows_new(uint64_t max_bytes, struct rows **out) MUST_USE;
+int rows_new(struct rows **out) MUST_USE; /* caches nothing until rows_limit */
 void rows_free(struct rows *r);
 void row_key_set(struct row_key *k, uint64_t vol, enum row_kind kind, uint64_t obj, const void *name, size_t len);
 void row_key_leaf(struct row_key *k, uint64_t vol, uint64_t ino, uint64_t idx);
@@ -228,7 +231,11 @@ bool rows_dirty(struct fs *fs, const struct row_key *k);
 unsigned rows_dirty_names(struct fs *fs, uint64_t vol, enum row_kind kind, uint64_t obj, uint64_t bound, const void *after,
 			  size_t after_len, unsigned max, void (*cb)(void *arg, const void *name, size_t len, const void *value),
 			  void *arg);
-void rows_get_stats(struct rows *r, struct cache_stats *out);
+/* Most that rows with only clean versions may take. */
+void rows_limit(struct rows *r, uint64_t bytes);
+/* What others take: those with changes not applied, and those being loaded or changed.  Off by at most 256 KiB. */
+uint64_t rows_dirty_bytes(struct rows *r);
+void rows_get_stats(struct rows *r, struct cache_stats *out); /* bytes: of clean ones */
 
 /* ---- inodes and their content since apply (content.c) ---------------------------------------------------------- */
 
@@ -255,8 +262,7 @@ struct layer {
 struct inode {
 	RB_ENTRY(inode) link; /* table shard */
 	uint64_t vol, ino;
-	unsigned refs;	/* shard lock */
-	uint64_t holds; /* shard lock */
+	unsigned refs; /* shard lock */
 	pthread_mutex_t lock;
 	struct layer *layers; /* lock; newest first */
 	uint64_t dirty_bytes; /* lock; sum of LOG extents */
@@ -269,16 +275,15 @@ struct inodes {
 		pthread_mutex_t lock;
 		struct inode_tree tree;
 	} shard[INODE_SHARDS];
-	_Atomic uint64_t extents;     /* in memory, for the bound */
-	_Atomic uint64_t dirty_bytes; /* of files, in the log */
+	_Atomic uint64_t count, extents; /* in memory, for the bound */
+	_Atomic uint64_t dirty_bytes;	 /* of files, in the log */
 };
 void inodes_init(struct inodes *t);
 void inodes_release(struct inodes *t); /* frees everything left */
 struct inode *inode_get(struct fs *fs, uint64_t vol, uint64_t ino);  /* makes it; NULL: -ENOMEM */
 struct inode *inode_find(struct fs *fs, uint64_t vol, uint64_t ino); /* NULL: not in memory */
 void inode_put(struct fs *fs, struct inode *i);
-void inode_hold_new(struct fs *fs, struct inode *i); /* one that no look-up can find yet */
-bool inode_held(struct fs *fs, uint64_t vol, uint64_t ino);
+bool inode_busy(struct fs *fs, uint64_t vol, uint64_t ino); /* the kernel knows it, or an operation is at work on it */
 
 /* A piece of a file range and where its bytes are. */
 enum piece_kind { PIECE_LOG = 1, PIECE_ZERO, PIECE_BLOCK, PIECE_UNKNOWN };
@@ -325,13 +330,15 @@ bool pins_has(struct pins *p, uint64_t id);
 /* ---- block cache (bcache.c) -------------------------------------------------------------------------------------- */
 
 struct bcache;
-int bcache_new(uint64_t max_bytes, uint32_t block_size, struct bcache **out) MUST_USE;
+int bcache_new(uint32_t block_size, struct bcache **out) MUST_USE; /* caches nothing until bcache_limit */
 void bcache_free(struct bcache *c);
 /* Bytes [off, off + n) of block id, verified. */
 int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf) MUST_USE;
 /* All of a block (zeros beyond its length) from the place the caller knows; nothing is kept.  For ids of an open transaction. */
 int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf) MUST_USE;
 void bcache_forget(struct bcache *c, uint64_t id); /* moved or gone */
+/* Most it may take; at least a block for each of a few shards. */
+void bcache_limit(struct bcache *c, uint64_t bytes);
 void bcache_get_stats(struct bcache *c, struct cache_stats *out);
 
 /* ---- changes (change.c) -------------------------------------------------------------------------------------------- */
@@ -382,7 +389,8 @@ struct pending_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* something to do, or applied_lsn moved */
 	struct pending *head, **tail;
-	uint64_t count, bytes;
+	uint64_t count;
+	_Atomic uint64_t bytes; /* of these and of the batch being applied; changed under lock */
 	int64_t last_ns; /* monotonic; when the newest was queued */
 	_Atomic uint64_t applied; /* LSN: everything before is in the database, durably */
 };
@@ -392,7 +400,9 @@ int apply_wait(struct fs *fs, uint64_t lsn) MUST_USE;
 
 /* Convert what inode (vol, ino) wrote in this epoch up to lsn: blocks appended, leaves put, in the open transaction. */
 struct convert;
-int convert_new(struct fs *fs, struct convert **out) MUST_USE;
+/* What it takes for work on blocks of this size, if it shall be about `share`. */
+uint64_t convert_bytes(uint64_t share, uint32_t block_size);
+int convert_new(struct fs *fs, uint64_t bytes, struct convert **out) MUST_USE;
 void convert_free(struct convert *c);
 int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch, uint64_t upto) MUST_USE;
 /* The transaction is over: tell the caches (committed), forget what was noted.  Returns the units of the space ledger that the
@@ -433,6 +443,7 @@ struct sets {
 	struct set_ids ids;
 	struct set_uuids uuids;
 	uint64_t next_id;
+	_Atomic uint64_t bytes; /* in memory; changed under lock */
 };
 /* Effect of SET_PUT / SET_DEL items; the first in two steps, so that the second cannot fail. */
 int set_make(const struct meta_set *m, struct set **out) MUST_USE;
@@ -475,7 +486,9 @@ struct fs {
 	uint64_t epoch; /* gate */
 	_Atomic uint64_t next_ino, next_vol;
 
+	struct memory memory;
 	struct vtab vtab;
+	struct nodes nodes;
 	struct rows *rows;
 	struct inodes inodes;
 	struct pins *pins;
@@ -498,6 +511,7 @@ struct fs {
 	pthread_t apply_thread, checkpoint_thread;
 	bool threads;
 	_Atomic bool kick;
+	_Atomic bool apply_stuck; /* the disk under the store is full */
 
 	_Atomic int64_t space_at_ns; /* statfs cache */
 	_Atomic uint64_t space_free, space_total;

@@ -277,19 +277,14 @@ static int mknod_fn(struct op *op, void *p)
 	} else {
 		items_orphan(&it, a->v->id, e.ino, false);
 		/* Held before anybody could reap it. */
-		struct inode *i;
-
 		r = vol_hold(&fs->vtab, a->v);
 		if (r)
 			goto out;
-		i = inode_get(fs, a->v->id, e.ino);
-		if (!i) {
+		r = nodes_add(&fs->nodes, a->v->id, e.ino, NULL);
+		if (r) {
 			vol_unhold(&fs->vtab, a->v->id, 1);
-			r = -ENOMEM;
 			goto out;
 		}
-		inode_hold_new(fs, i);
-		inode_put(fs, i);
 	}
 	r = change_commit(op, &it, NULL, 0);
 	if (!r)

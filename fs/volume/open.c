@@ -14,7 +14,6 @@
 
 #define FORMAT_FILE "format"
 #define FORMAT_VERSION 1
-#define MEMORY_DEFAULT (512ull << 20)
 #define LOG_BYTES_DEFAULT (1ull << 30)
 #define COMPACT_AFTER_DEFAULT (64ull << 20)
 #define ROOT_VOLUME 1
@@ -96,13 +95,18 @@ static int any_name(void *arg, const char *name)
 	return strcmp(name, "lost+found") && strcmp(name, "lock") ? -EEXIST : 0;
 }
 
-static struct log_config log_config(uint64_t segment_bytes, uint64_t log_bytes, uint64_t memory, uint32_t dirty_age_ms)
+static uint32_t record_max(uint64_t segment_bytes)
+{
+	return (uint32_t)MIN((uint64_t)LOG_RECORD_MAX, segment_bytes / 4);
+}
+
+static struct log_config log_config(uint64_t segment_bytes, uint64_t log_bytes, uint64_t buffer_bytes, uint32_t dirty_age_ms)
 {
 	struct log_config c = { .segment_bytes = segment_bytes, .dirty_age_ms = dirty_age_ms };
 
-	c.max_record_bytes = (uint32_t)MIN((uint64_t)LOG_RECORD_MAX, segment_bytes / 4);
+	c.max_record_bytes = record_max(segment_bytes);
 	c.max_segments = (uint32_t)MAX(log_bytes / segment_bytes, 4ull);
-	c.buffer_bytes = (size_t)MAX(MIN(memory / 16, 32ull << 20), 4ull * c.max_record_bytes);
+	c.buffer_bytes = buffer_bytes;
 	return c;
 }
 
@@ -159,7 +163,7 @@ int fs_format(struct io *io, const struct fs_format_options *o)
 		r = random_uuid(p.uuid);
 	memcpy(f.uuid, p.uuid, 16);
 	f.segment_bytes = o->log_segment_bytes ? o->log_segment_bytes : LOG_SEGMENT_BYTES_DEFAULT;
-	lc = log_config(f.segment_bytes, LOG_BYTES_DEFAULT, MEMORY_DEFAULT, 0);
+	lc = log_config(f.segment_bytes, LOG_BYTES_DEFAULT, 4ull * record_max(f.segment_bytes), 0);
 	if (!r)
 		r = store_format(io);
 	if (!r)
@@ -243,6 +247,7 @@ static void init_memory(struct fs *fs)
 	pthread_cond_init(&fs->readers.cond, NULL);
 	pthread_mutex_init(&fs->writer_lock, NULL);
 	inodes_init(&fs->inodes);
+	nodes_init(&fs->nodes);
 }
 
 static int open_parts(struct fs *fs)
@@ -254,8 +259,10 @@ static int open_parts(struct fs *fs)
 	struct meta_state *st;
 	int r = format_read(fs->io, &f);
 
-	if (!r)
-		r = meta_open(fs->io, fs->opt.memory_bytes / 4, &fs->meta);
+	if (r)
+		return r;
+	memory_plan(&fs->memory, fs->opt.memory_bytes, fs->opt.front_bytes, record_max(f.segment_bytes));
+	r = meta_open(fs->io, fs->memory.database, &fs->meta);
 	if (r)
 		return r;
 	p = meta_params(fs->meta);
@@ -267,13 +274,15 @@ static int open_parts(struct fs *fs)
 	sc.hash_algo = (enum hash_algo)p->hash_algo;
 	sc.codec = (enum store_codec)p->codec;
 	sc.pack_bytes = fs->opt.pack_bytes;
+	memory_plan_blocks(&fs->memory, p->block_size);
+	sc.sums_bytes = fs->memory.chunk_sums;
 	r = store_open(fs->io, &sc, 0, &fs->store);
 	if (!r)
 		r = reclaim_garbage_at_mount(fs);
 	if (!r)
-		r = rows_new(fs->opt.memory_bytes / 4, &fs->rows);
+		r = rows_new(&fs->rows);
 	if (!r)
-		r = bcache_new(fs->opt.memory_bytes / 4, fs->block_size, &fs->bcache);
+		r = bcache_new(fs->block_size, &fs->bcache);
 	if (!r)
 		r = pins_new(&fs->pins);
 	if (!r)
@@ -292,7 +301,8 @@ static int open_parts(struct fs *fs)
 		next = vol_next(&fs->vtab, v->id);
 		vol_put(&fs->vtab, v);
 	}
-	lc = log_config(f.segment_bytes, fs->opt.log_bytes, fs->opt.memory_bytes, fs->opt.dirty_age_ms);
+	memory_adjust(fs);
+	lc = log_config(f.segment_bytes, fs->opt.log_bytes, fs->memory.log_buffer, fs->opt.dirty_age_ms);
 	fs->record_max = lc.max_record_bytes;
 	r = log_open(fs->io, f.uuid, &lc, &fs->log);
 	if (!r)
@@ -300,7 +310,7 @@ static int open_parts(struct fs *fs)
 	if (!r)
 		r = log_start(fs->log, st->applied_lsn);
 	if (!r)
-		r = convert_new(fs, &fs->convert);
+		r = convert_new(fs, fs->memory.convert, &fs->convert);
 	if (!r)
 		r = compact_new(&fs->compact);
 	return r;
@@ -315,6 +325,7 @@ static void free_memory(struct fs *fs)
 		free(q);
 	}
 	inodes_release(&fs->inodes);
+	nodes_release(&fs->nodes);
 	rows_free(fs->rows);
 	bcache_free(fs->bcache);
 	pins_free(fs->pins);
@@ -349,7 +360,7 @@ int fs_open(struct io *io, const struct fs_open_options *o, char *holder, size_t
 	fs->io = io;
 	fs->opt = *o;
 	if (!fs->opt.memory_bytes)
-		fs->opt.memory_bytes = MEMORY_DEFAULT;
+		fs->opt.memory_bytes = FS_MEMORY_DEFAULT;
 	if (!fs->opt.log_bytes)
 		fs->opt.log_bytes = LOG_BYTES_DEFAULT;
 	if (!fs->opt.compact_after)

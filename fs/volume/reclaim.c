@@ -43,7 +43,7 @@ static bool busy(struct fs *fs, const struct meta_orphan *o)
 	struct row_key k;
 
 	row_key_set(&k, o->vol, ROW_ATTR, o->ino, NULL, 0);
-	return inode_held(fs, o->vol, o->ino) || rows_dirty(fs, &k);
+	return inode_busy(fs, o->vol, o->ino) || rows_dirty(fs, &k);
 }
 
 static void forget_inode(struct fs *fs, const struct meta_orphan *o)

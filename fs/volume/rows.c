@@ -13,7 +13,7 @@
  * while versions turn clean).
  *
  * Shards are chosen by (volume, kind, object) without the name, so that the names of one directory lie together.  The shard
- * lock is a leaf.  Rows with only clean versions are on the shard's LRU list and go when the shard exceeds its share.
+ * lock is a leaf.  Rows with only clean versions are on the shard's LRU list and go when those exceed the shard's share.
  */
 #include "fs/volume/internal.h"
 
@@ -22,6 +22,7 @@
 #include "fs/base/hash.h"
 
 #define SHARDS 64
+#define TELL_BYTES 4096
 #define LRU_LEAST 16u /* more than any operation looks up */
 
 struct row_ver {
@@ -43,6 +44,7 @@ struct row {
 	unsigned loaders; /* look-ups in the database under way */
 	bool stale;	 /* forgotten while being loaded */
 	bool on_lru;
+	uint32_t lru_cost; /* while on it */
 	uint8_t kind;
 	uint16_t len;
 	uint8_t name[];
@@ -66,12 +68,15 @@ struct shard {
 	struct row_set *sets[64];
 	struct row_lru lru;
 	unsigned nlru;
-	uint64_t bytes, hits, misses;
+	uint64_t bytes, lru_bytes; /* of all, of those on the list */
+	uint64_t told;		   /* of bytes - lru_bytes, what rows->dirty knows */
+	uint64_t hits, misses;
 };
 
 struct rows {
 	struct shard shard[SHARDS];
-	uint64_t shard_max;
+	_Atomic uint64_t shard_max; /* for lru_bytes */
+	_Atomic uint64_t dirty;	    /* sum of told */
 };
 
 static int row_cmp(struct row *a, struct row *b)
@@ -101,13 +106,12 @@ static struct shard *shard_of(struct rows *r, uint64_t oh)
 	return &r->shard[oh % SHARDS];
 }
 
-int rows_new(uint64_t max_bytes, struct rows **out)
+int rows_new(struct rows **out)
 {
 	struct rows *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
-	r->shard_max = max_bytes / SHARDS;
 	for (unsigned i = 0; i < SHARDS; i++) {
 		struct shard *s = &r->shard[i];
 
@@ -126,11 +130,22 @@ int rows_new(uint64_t max_bytes, struct rows **out)
 
 static size_t row_cost(const struct row *w)
 {
-	return sizeof(*w) + w->len + 16;
+	return sizeof(*w) + w->len + 16 + sizeof(void *); /* what malloc adds, and a bucket */
 }
 static size_t ver_cost(const struct row_ver *v)
 {
 	return sizeof(*v) + v->len + 16;
+}
+
+/* Before the lock is let go after a change.  A shared counter is touched once in a while only. */
+static void tell_locked(struct rows *r, struct shard *s)
+{
+	uint64_t now = s->bytes - s->lru_bytes, diff = now - s->told;
+
+	if ((int64_t)diff < TELL_BYTES && (int64_t)diff > -TELL_BYTES)
+		return;
+	atomic_fetch_add_explicit(&r->dirty, diff, memory_order_relaxed);
+	s->told = now;
 }
 
 static void vers_free(struct shard *s, struct row_ver *v)
@@ -279,6 +294,20 @@ static void lru_off_locked(struct shard *s, struct row *w)
 		TAILQ_REMOVE(&s->lru, w, lru);
 		w->on_lru = false;
 		s->nlru--;
+		s->lru_bytes -= w->lru_cost;
+	}
+}
+
+/* The newest few stay even then: an operation that loaded them one by one needs all of them at once. */
+static void evict_locked(struct rows *r, struct shard *s)
+{
+	uint64_t max = atomic_load_explicit(&r->shard_max, memory_order_relaxed);
+
+	while (s->lru_bytes > max && s->nlru > LRU_LEAST) {
+		struct row *last = TAILQ_LAST(&s->lru, row_lru);
+
+		lru_off_locked(s, last);
+		unlink_locked(s, last);
 	}
 }
 
@@ -294,14 +323,10 @@ static void rest_locked(struct rows *r, struct shard *s, struct row *w)
 	}
 	TAILQ_INSERT_HEAD(&s->lru, w, lru);
 	w->on_lru = true;
+	w->lru_cost = (uint32_t)(row_cost(w) + ver_cost(w->newest)); /* a clean version is the only one */
 	s->nlru++;
-	/* The newest few stay even then: an operation that loaded them one by one needs all of them at once. */
-	while (s->bytes > r->shard_max && s->nlru > LRU_LEAST) {
-		struct row *last = TAILQ_LAST(&s->lru, row_lru);
-
-		lru_off_locked(s, last);
-		unlink_locked(s, last);
-	}
+	s->lru_bytes += w->lru_cost;
+	evict_locked(r, s);
 }
 
 /* ---- values ---- */
@@ -499,6 +524,7 @@ int rows_get(struct fs *fs, struct vol *v, const struct row_key *k, struct row_v
 	if (!w->loaders)
 		w->stale = false;
 	rest_locked(fs->rows, s, w);
+	tell_locked(fs->rows, s);
 	pthread_mutex_unlock(&s->lock);
 	free(ver);
 	return r > 0 ? found : r;
@@ -561,6 +587,7 @@ int rows_prepare(struct fs *fs, const struct row_key *k, const void *value, size
 				p->set->pins++;
 		}
 	}
+	tell_locked(fs->rows, s);
 	pthread_mutex_unlock(&s->lock);
 	if (!p->row || ((k->kind == ROW_ENTRY || k->kind == ROW_XATTR) && !p->set)) {
 		rows_unprepare(fs, p);
@@ -585,6 +612,7 @@ void rows_unprepare(struct fs *fs, struct row_prep *p)
 		p->set->pins--;
 		set_rest_locked(s, p->set);
 	}
+	tell_locked(fs->rows, s);
 	pthread_mutex_unlock(&s->lock);
 	p->row = NULL;
 	p->set = NULL;
@@ -621,6 +649,7 @@ void rows_publish(struct fs *fs, struct row_prep *p, uint64_t epoch, uint64_t ls
 		p->set->pins--;
 	}
 	lru_off_locked(s, w);
+	tell_locked(fs->rows, s);
 	pthread_mutex_unlock(&s->lock);
 	p->row = NULL;
 	p->set = NULL;
@@ -652,6 +681,7 @@ void rows_applied(struct fs *fs, const struct row_key *k, uint64_t lsn)
 		}
 		rest_locked(fs->rows, s, w);
 	}
+	tell_locked(fs->rows, s);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -667,12 +697,14 @@ void rows_forget(struct fs *fs, const struct row_key *k)
 	if (w) {
 		if (w->loaders)
 			w->stale = true;
+		lru_off_locked(s, w);
 		for (p = &w->newest; *p && (*p)->lsn; p = &(*p)->older)
 			;
 		vers_free(s, *p);
 		*p = NULL;
 		rest_locked(fs->rows, s, w);
 	}
+	tell_locked(fs->rows, s);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -749,6 +781,24 @@ unsigned rows_dirty_names(struct fs *fs, uint64_t vol, enum row_kind kind, uint6
 	return n;
 }
 
+void rows_limit(struct rows *r, uint64_t bytes)
+{
+	uint64_t before = atomic_exchange_explicit(&r->shard_max, bytes / SHARDS, memory_order_relaxed);
+
+	for (unsigned i = 0; i < SHARDS && bytes / SHARDS < before; i++) {
+		pthread_mutex_lock(&r->shard[i].lock);
+		evict_locked(r, &r->shard[i]);
+		pthread_mutex_unlock(&r->shard[i].lock);
+	}
+}
+
+uint64_t rows_dirty_bytes(struct rows *r)
+{
+	int64_t n = (int64_t)atomic_load_explicit(&r->dirty, memory_order_relaxed); /* below nothing by what is not told yet */
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
 void rows_get_stats(struct rows *r, struct cache_stats *out)
 {
 	*out = (struct cache_stats){ 0 };
@@ -756,7 +806,7 @@ void rows_get_stats(struct rows *r, struct cache_stats *out)
 		struct shard *s = &r->shard[i];
 
 		pthread_mutex_lock(&s->lock);
-		out->bytes += s->bytes;
+		out->bytes += s->lru_bytes;
 		out->hits += s->hits;
 		out->misses += s->misses;
 		pthread_mutex_unlock(&s->lock);

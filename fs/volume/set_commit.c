@@ -112,7 +112,7 @@ static int prepare_locked(struct fs *fs, const struct kagefs_ioc_set_prepare *a,
 	if (r)
 		return r;
 	if (s) {
-		set_replace_locked(s, made);
+		set_replace_locked(fs, s, made);
 	} else {
 		s = made;
 		s->prepare_lsn = *lsn;
@@ -124,7 +124,7 @@ static int prepare_locked(struct fs *fs, const struct kagefs_ioc_set_prepare *a,
 }
 
 /* Change the state of a set that is not in the log yet; sets.lock held. */
-static int set_state_locked(struct set *s, uint32_t state)
+static int set_state_locked(struct fs *fs, struct set *s, uint32_t state)
 {
 	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
 	struct set *made;
@@ -136,7 +136,7 @@ static int set_state_locked(struct set *s, uint32_t state)
 	m->state = state;
 	r = set_make(m, &made);
 	if (!r)
-		set_replace_locked(s, made);
+		set_replace_locked(fs, s, made);
 	return r;
 }
 
@@ -172,7 +172,7 @@ int fs_ioc_set_prepare(struct fs *fs, struct kagefs_ioc_set_prepare *a)
 	pthread_mutex_lock(&fs->sets.lock);
 	s = set_by_uuid_locked(fs, &a->uuid);
 	if (s && !r && s->state == KAGEFS_SET_PREPARING)
-		e = set_state_locked(s, KAGEFS_SET_PREPARED);
+		e = set_state_locked(fs, s, KAGEFS_SET_PREPARED);
 	a->state = s ? s->state : 0;
 	pthread_mutex_unlock(&fs->sets.lock);
 	return s ? e : -ENOENT;

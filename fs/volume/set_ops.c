@@ -238,7 +238,7 @@ static int update_fn(struct op *op, void *p)
 			if (u->volatile_done) {
 				r = set_make(m, &made);
 				if (!r)
-					set_replace_locked(s, made);
+					set_replace_locked(op->fs, s, made);
 			}
 		}
 		pthread_mutex_unlock(&op->fs->sets.lock);

@@ -110,23 +110,31 @@ struct set *set_next_locked(struct fs *fs, struct set *s)
 	return s ? RB_NEXT(set_ids, &fs->sets.ids, s) : RB_MIN(set_ids, &fs->sets.ids);
 }
 
+static uint64_t set_bytes(const struct set *s)
+{
+	return sizeof(*s) + s->enc_len + 2 * 16; /* what malloc adds */
+}
+
 void set_append_locked(struct fs *fs, struct set *s)
 {
+	fs->sets.bytes += set_bytes(s);
 	RB_INSERT(set_ids, &fs->sets.ids, s);
 	RB_INSERT(set_uuids, &fs->sets.uuids, s);
 }
 
 void set_unlink_locked(struct fs *fs, struct set *s)
 {
+	fs->sets.bytes -= set_bytes(s);
 	RB_REMOVE(set_ids, &fs->sets.ids, s);
 	RB_REMOVE(set_uuids, &fs->sets.uuids, s);
 }
 
 /* s takes over what made says, and frees it.  The uuid is a set's for ever. */
-void set_replace_locked(struct set *s, struct set *made)
+void set_replace_locked(struct fs *fs, struct set *s, struct set *made)
 {
 	uint8_t *old = s->enc;
 
+	fs->sets.bytes += (uint64_t)made->enc_len - s->enc_len;
 	s->enc = made->enc;
 	s->enc_len = made->enc_len;
 	s->record_version = made->record_version;
@@ -145,7 +153,7 @@ void set_put_item(struct fs *fs, struct set *made)
 	fs->sets.next_id = MAX(fs->sets.next_id, made->id + 1);
 	s = set_by_id_locked(fs, made->id);
 	if (s)
-		set_replace_locked(s, made);
+		set_replace_locked(fs, s, made);
 	else
 		set_append_locked(fs, made);
 	pthread_mutex_unlock(&fs->sets.lock);

@@ -27,7 +27,7 @@ struct set *set_by_id_locked(struct fs *fs, uint64_t id);
 struct set *set_next_locked(struct fs *fs, struct set *s); /* in creation order; NULL: the first */
 void set_append_locked(struct fs *fs, struct set *s);
 void set_unlink_locked(struct fs *fs, struct set *s);
-void set_replace_locked(struct set *s, struct set *made); /* s takes over what made says; frees made */
+void set_replace_locked(struct fs *fs, struct set *s, struct set *made); /* s takes over what made says; frees made */
 void set_load(const struct set *s, struct meta_set *m);	  /* all of it, decoded; sets.lock held */
 void set_record(struct meta_set *m, const void *record, uint32_t len); /* len 0: leave it */
 void set_describe(const struct meta_set *m, struct kagefs_set_info *out);

@@ -57,7 +57,7 @@ static void put_apply(struct fs *fs, const struct log_stats *lg, struct json *j)
 
 	pthread_mutex_lock(&fs->pending.lock);
 	count = fs->pending.count;
-	bytes = fs->pending.bytes;
+	bytes = atomic_load(&fs->pending.bytes);
 	age_ms = fs->pending.head ? (uint64_t)(clock_monotonic_ns() - fs->pending.head->at_ns) / 1000000 : 0;
 	applied = atomic_load(&fs->pending.applied);
 	pthread_mutex_unlock(&fs->pending.lock);
@@ -133,9 +133,7 @@ void fs_stats(struct fs *fs, struct json *j)
 	put_apply(fs, &lg, j);
 	put_blocks(fs, &st, j);
 	put_caches(fs, &st, j);
-	json_open(j, "memory");
-	json_u64(j, "bound_bytes", fs->opt.memory_bytes);
-	json_close(j);
+	memory_stats(fs, j);
 	json_u64(j, "volumes", fs->vtab.count);
 	json_u64(j, "poisoned", atomic_load(&fs->poisoned) != 0);
 }

@@ -76,10 +76,12 @@ struct fs_format_options {
 	uint8_t uuid[16];	/* all zero: random */
 };
 #define FS_BLOCK_SIZE_DEFAULT 65536
+#define FS_MEMORY_DEFAULT (512ull << 20)
 
 struct fs_open_options {
 	bool read_only;
-	uint64_t memory_bytes;	 /* bound for all caches and buffers; 0: default (512 MiB) */
+	uint64_t memory_bytes;	 /* bound for all memory; 0: FS_MEMORY_DEFAULT */
+	uint64_t front_bytes;	 /* of that, what the caller keeps for itself: request buffers */
 	uint64_t log_bytes;	 /* most the log may take; 0: default (1 GiB) */
 	uint32_t dirty_age_ms;	 /* 0: default (5000); UINT32_MAX: never by itself */
 	unsigned workers;	 /* hashing and compressing; 0: as many as CPUs */

@@ -126,6 +126,18 @@ static int slots_grow_locked(struct vtab *t, uint32_t n)
 /* Stands in a slot that is chosen but whose volume is not made yet. */
 static struct vol reserved;
 
+#define VOL_BYTES (sizeof(struct vol) + 2 * 16 + 32) /* what malloc adds, and a name */
+
+uint64_t vtab_bytes(struct vtab *t)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&t->lock);
+	bytes = t->count * VOL_BYTES + t->cap_slots * (sizeof(*t->slots) + sizeof(*t->slot_generation));
+	pthread_mutex_unlock(&t->lock);
+	return bytes;
+}
+
 int slot_reserve(struct vtab *t, struct meta_volume *m)
 {
 	uint32_t s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * many_files create DIR N | list DIR N | list-changing DIR N
- * Names "eNNNNNNN": every one of N there exactly once; list-changing creates and removes "xNNNNNNN" meanwhile, which may or
+ * many_files create DIR N | write DIR N | list DIR N | list-changing DIR N
+ * Names "eNNNNNNN": every one of N there exactly once; write puts 1000 bytes into each, the number first; list-changing creates and removes "xNNNNNNN" meanwhile, which may or
  * may not appear.
  */
 #include <dirent.h>
@@ -13,15 +13,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int create(long n)
+static int create(long n, bool content)
 {
-	char name[32];
+	char name[32], text[1000];
 
 	for (long i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "e%07ld", (i * 7919) % n); /* not in order; n is not a multiple of 7919 */
-		if (mknod(name, S_IFREG | 0644, 0)) {
+		if (!content && mknod(name, S_IFREG | 0644, 0)) {
 			perror(name);
 			return 1;
+		}
+		if (content) {
+			int fd = open(name, O_CREAT | O_EXCL | O_WRONLY, 0644);
+
+			memset(text, 'k', sizeof(text));
+			memcpy(text, name, strlen(name));
+			if (fd < 0 || write(fd, text, sizeof(text)) != (ssize_t)sizeof(text) || close(fd)) {
+				perror(name);
+				return 1;
+			}
 		}
 	}
 	return 0;
@@ -69,8 +79,10 @@ int main(int argc, char **argv)
 	long n = argc == 4 ? atol(argv[3]) : 0;
 
 	if (n <= 0 || chdir(argv[2])) {
-		fprintf(stderr, "usage: many_files create|list|list-changing DIR N\n");
+		fprintf(stderr, "usage: many_files create|write|list|list-changing DIR N\n");
 		return 2;
 	}
-	return strcmp(argv[1], "create") == 0 ? create(n) : list(n, strcmp(argv[1], "list-changing") == 0);
+	if (strcmp(argv[1], "create") == 0 || strcmp(argv[1], "write") == 0)
+		return create(n, argv[1][0] == 'w');
+	return list(n, strcmp(argv[1], "list-changing") == 0);
 }

@@ -16,6 +16,7 @@ int main(void)
 	srunner_add_suite(runner, make_file_suite());
 	srunner_add_suite(runner, make_snap_suite());
 	srunner_add_suite(runner, make_open_suite());
+	srunner_add_suite(runner, make_memory_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -10,5 +10,6 @@ Suite *make_names_suite(void);
 Suite *make_file_suite(void);
 Suite *make_snap_suite(void);
 Suite *make_open_suite(void);
+Suite *make_memory_suite(void);
 
 #endif
