@@ -47,8 +47,7 @@ static inline uint32_t record_stored(uint32_t table_len, uint32_t payload_len)
 {
 	return (RECORD_HEADER_BYTES + table_len + payload_len + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
 }
-/* The most a block of len plain bytes can take. */
-/* A codec is used only where it saves 1/8, more than its larger table costs. */
+/* The most a block of len plain bytes can take: a codec is used only where it saves 1/8, more than its larger table costs. */
 static inline uint32_t record_stored_max(uint32_t len)
 {
 	return record_stored(record_table_len(0, len), len);

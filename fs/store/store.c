@@ -129,7 +129,7 @@ int store_open(struct io *io, const struct store_config *cfg, uint32_t first_new
 	packs_init(&st->packs, io, OPEN_PACKS_MAX);
 	scratch_pool_init(&st->scratch, st->record_max, cfg->block_size);
 	space_init(&st->space, &st->packs, st->cfg.pack_bytes, st->record_max, 0);
-	r = sums_init(&st->sums, cfg->sums_bytes ? cfg->sums_bytes : SUMS_BYTES_DEFAULT, record_table_len(STORE_ZSTD, cfg->block_size));
+	r = sums_init(&st->sums, cfg->sums_bytes ? cfg->sums_bytes : SUMS_BYTES_DEFAULT, record_table_len(cfg->codec, cfg->block_size));
 	if (r == 0)
 		r = tail_init(&st->tail, st->record_max);
 	if (r == 0) {

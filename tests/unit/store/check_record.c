@@ -7,6 +7,7 @@
 #include "fs/store/codec.h"
 #include "fs/store/record.h"
 #include "fs/store/store.h"
+#include "tests/sim/io_sim.h"
 #include "tests/unit/store/suites.h"
 
 static const uint8_t golden_pack[56] = {
@@ -34,6 +35,20 @@ static const uint8_t golden_zstd[] = {
 	0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0x0f, 0x8d, 0x00, 0x00, 0x28, 0x61, 0x61, 0x62, 0x63, 0x64, 0x04, 0x14, 0x00,
 	0x2d, 0xfc, 0x85, 0xff, 0xf1, 0x67, 0xfb, 0xdb,
 };
+
+/* The letters of golden_lz4 and then 904 bytes of noise (fill_compressed): header and chunk table with codec, at the place of
+ * golden_record.  The payload is golden_lz4 and then the second chunk as it is. */
+static const uint8_t golden_compressed[RECORD_HEADER_BYTES + 16] = {
+	0x4b, 0x42, 0x4c, 0x4b, 0x01, 0x01, 0x01, 0x01, 0x88, 0x13, 0x00, 0x00, 0xae, 0x03, 0x00, 0x00, 0x20, 0x04, 0x00,
+	0x00, 0x78, 0x56, 0x34, 0x12, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33,
+	0x22, 0x11, 0x3f, 0xba, 0x7d, 0x89, 0x64, 0xca, 0x74, 0xde, 0x3d, 0x75, 0x14, 0x7c, 0x3d, 0x8d, 0x66, 0x23, 0x8a,
+	0x5e, 0x01, 0x56, 0x1a, 0x9e, 0xf5, 0x7f, 0x74, 0x41, 0x66, 0x21, 0xcd, 0x6e, 0xb5, 0x60, 0x61, 0xa0, 0xd4, 0xfd,
+	0x8c, 0x27, 0xd4, 0x34, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x06, 0xa0, 0xb7, 0xd8, 0xb5, 0x16, 0x03,
+	0x39, 0x56, 0xc6, 0xc8, 0x79, 0x26, 0x00, 0x00, 0x00, 0xd3, 0x6e, 0xd1, 0x44, 0xae, 0x03, 0x00, 0x00,
+};
+#define GOLDEN_PACK 0x12345678u
+#define GOLDEN_COMPRESSED_LEN 5000u
+#define GOLDEN_COMPRESSED_STORED 1056u
 
 static void fill(uint8_t *data, size_t len)
 {
@@ -109,6 +124,95 @@ START_TEST(test_record_golden)
 }
 END_TEST
 
+static void fill_compressed(uint8_t data[GOLDEN_COMPRESSED_LEN])
+{
+	uint32_t noise = 1;
+	for (int i = 0; i < CHUNK_BYTES; i++)
+		data[i] = (uint8_t)('a' + i / 1024);
+	for (uint32_t i = CHUNK_BYTES; i < GOLDEN_COMPRESSED_LEN; i++) {
+		noise = noise * 1103515245u + 12345u;
+		data[i] = (uint8_t)(noise >> 16);
+	}
+}
+
+START_TEST(test_record_golden_compressed)
+{
+	const uint8_t *table = golden_compressed + RECORD_HEADER_BYTES;
+	uint8_t bytes[RECORD_HEADER_BYTES];
+	struct record r;
+	ck_assert_int_eq(record_decode(&r, golden_compressed), 0);
+	ck_assert_int_eq(record_verify(&r, golden_compressed, table), 0);
+	ck_assert_uint_eq(r.codec, STORE_LZ4);
+	ck_assert_uint_eq(r.len, GOLDEN_COMPRESSED_LEN);
+	ck_assert_uint_eq(r.payload_len, sizeof(golden_lz4) + GOLDEN_COMPRESSED_LEN - CHUNK_BYTES);
+	ck_assert_uint_eq(r.stored, GOLDEN_COMPRESSED_STORED);
+	ck_assert_uint_eq(r.table_len, 16);
+	record_encode(&r, table, bytes);
+	ck_assert_mem_eq(bytes, golden_compressed, RECORD_HEADER_BYTES);
+}
+END_TEST
+
+/* What store_encode makes of the same content, but for how well it is compressed. */
+START_TEST(test_record_golden_compressed_is_what_encode_makes)
+{
+	struct store_config cfg = { .block_size = 65536, .hash_algo = HASH_SHA256, .codec = STORE_LZ4 };
+	const uint8_t *golden = golden_compressed + RECORD_HEADER_BYTES;
+	uint8_t data[GOLDEN_COMPRESSED_LEN], hash[HASH_BYTES];
+	struct io *io = sim_new(1, 0);
+	struct store_blob b;
+	struct store *st;
+	ck_assert_int_eq(store_format(io), 0);
+	ck_assert_int_eq(store_open(io, &cfg, 0, &st), 0);
+	fill_compressed(data);
+	ck_assert_int_eq(store_hash(st, data, sizeof(data), hash), 0);
+	ck_assert_mem_eq(hash, golden_compressed + 48, HASH_BYTES);
+	ck_assert_int_eq(store_encode(st, data, sizeof(data), hash, &b), 0);
+	const uint8_t *table = b.payload + b.payload_len;
+	uint32_t end = get_le32(table + 4);
+	ck_assert_uint_lt(end, CHUNK_BYTES / 8);
+	ck_assert_uint_eq(get_le32(table), get_le32(golden));
+	ck_assert_uint_eq(get_le32(table + 8), get_le32(golden + 8));
+	ck_assert_uint_eq(get_le32(table + 12), end + GOLDEN_COMPRESSED_LEN - CHUNK_BYTES);
+	ck_assert_uint_eq(b.payload_len, get_le32(table + 12));
+	ck_assert_mem_eq(b.payload + end, data + CHUNK_BYTES, GOLDEN_COMPRESSED_LEN - CHUNK_BYTES);
+	store_blob_release(&b);
+	store_close(st);
+	io_free(io);
+}
+END_TEST
+
+/* A pack made elsewhere: header, record and payload are laid on the disk, and read in whole and in part. */
+START_TEST(test_record_golden_compressed_is_read)
+{
+	struct store_config cfg = { .block_size = 65536, .hash_algo = HASH_SHA256, .codec = STORE_LZ4 };
+	struct store_loc loc = { GOLDEN_PACK, PACK_HEADER_BYTES, GOLDEN_COMPRESSED_STORED, GOLDEN_COMPRESSED_LEN, STORE_LZ4 };
+	uint8_t pack[PACK_HEADER_BYTES + GOLDEN_COMPRESSED_STORED] = { 0 }, data[GOLDEN_COMPRESSED_LEN], got[GOLDEN_COMPRESSED_LEN];
+	static const uint32_t ranges[][2] = { { 0, 5000 }, { 0, 4096 }, { 4096, 904 }, { 4000, 200 }, { 4999, 1 } };
+	struct io *io = sim_new(1, 0);
+	struct io_file *f;
+	struct store *st;
+	uint8_t *p = pack + PACK_HEADER_BYTES;
+	fill_compressed(data);
+	memcpy(pack, golden_pack, sizeof(golden_pack));
+	memcpy(p, golden_compressed, sizeof(golden_compressed));
+	p += sizeof(golden_compressed);
+	memcpy(p, golden_lz4, sizeof(golden_lz4));
+	memcpy(p + sizeof(golden_lz4), data + CHUNK_BYTES, GOLDEN_COMPRESSED_LEN - CHUNK_BYTES);
+	ck_assert_int_eq(store_format(io), 0);
+	ck_assert_int_eq(io_open(io, "packs/12345678", IO_CREATE, &f), 0);
+	ck_assert_int_eq(io_pwrite(f, pack, sizeof(pack), 0), 0);
+	io_close(f);
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		uint32_t off = ranges[i][0], n = ranges[i][1];
+		ck_assert_int_eq(store_open(io, &cfg, 0, &st), 0); /* each time with no table in memory */
+		ck_assert_int_eq(store_get(st, &loc, golden_compressed + 48, off, n, got), 0);
+		ck_assert_mem_eq(got, data + off, n);
+		store_close(st);
+	}
+	io_free(io);
+}
+END_TEST
+
 START_TEST(test_record_any_flipped_bit_is_found)
 {
 	uint8_t bytes[RECORD_HEADER_BYTES], table[8];
@@ -180,6 +284,9 @@ Suite *make_record_suite(void)
 	tcase_add_test(tc, test_record_golden_pack_header);
 	tcase_add_test(tc, test_record_pack_header_of_later_version);
 	tcase_add_test(tc, test_record_golden);
+	tcase_add_test(tc, test_record_golden_compressed);
+	tcase_add_test(tc, test_record_golden_compressed_is_what_encode_makes);
+	tcase_add_test(tc, test_record_golden_compressed_is_read);
 	tcase_add_test(tc, test_record_any_flipped_bit_is_found);
 	tcase_add_loop_test(tc, test_record_ends_must_describe_the_payload, 0, 11);
 	tcase_add_test(tc, test_record_golden_codecs_expand);
