@@ -271,8 +271,8 @@ static void *delete_on(void *arg)
 	return NULL;
 }
 
-/* The sets in which the snapshots of volume `origin` were made, in *sets; each has one snapshot of it. */
-static size_t list_sets(int fd, uint64_t origin, struct kagefs_uuid **sets)
+/* The sets in which the snapshots at the place of `volume` were made, in *sets; each has one snapshot of it. */
+static size_t list_sets(int fd, uint64_t volume, struct kagefs_uuid **sets)
 {
 	static struct kagefs_ioc_volume_list list;
 	uint64_t after = 0;
@@ -282,7 +282,7 @@ static size_t list_sets(int fd, uint64_t origin, struct kagefs_uuid **sets)
 	do {
 		memset(&list, 0, sizeof(list));
 		list.after = after;
-		list.origin = origin;
+		list.container = volume;
 		if (ioctl(fd, KAGEFS_IOC_VOLUME_LIST, &list))
 			err(1, "list of snapshots");
 		*sets = realloc(*sets, (n + list.count + 1) * sizeof(**sets));
