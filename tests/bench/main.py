@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 
-from . import disk_io, report, snapshots, space, targets, trees
+from . import disk_io, growth, report, snapshots, space, targets, trees
 from .machine import describe, settle, warm_memory
 from .workload import LONG, SHORT
 
-WORKLOADS = disk_io.WORKLOADS + trees.WORKLOADS + snapshots.WORKLOADS + space.WORKLOADS
+WORKLOADS = disk_io.WORKLOADS + trees.WORKLOADS + snapshots.WORKLOADS + space.WORKLOADS + growth.WORKLOADS
 DOCUMENT = 'docs/performance.md'
 
 
