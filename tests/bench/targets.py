@@ -87,6 +87,13 @@ class Kagefs(Target):
     def stats(self):
         return json.loads(run(self.program, 'stats', '--json', self.dir))
 
+    def rest(self, limit=300):
+        """What was written has left the log: work that one job left behind is not timed in the next."""
+        begin = time.monotonic()
+        while self.stats()['apply']['lag_records'] and time.monotonic() - begin < limit:
+            time.sleep(0.2)
+        settle()
+
     def fresh(self):
         """An empty store: space that earlier work set free would come back while space is measured."""
         self._end()
