@@ -393,6 +393,7 @@ int apply_step(struct fs *fs)
 		st->applied_lsn = next;
 		st->next_ino = MAX(st->next_ino, atomic_load(&fs->next_ino));
 		st->next_vol = MAX(st->next_vol, atomic_load(&fs->next_vol));
+		atomic_store(&fs->stored_ino, st->next_ino); /* before a reader can see the rows: rows.c */
 		r = meta_commit(fs->meta);
 	} else {
 		meta_rollback(fs->meta);

@@ -485,6 +485,7 @@ struct fs {
 	pthread_rwlock_t gate;
 	uint64_t epoch; /* gate */
 	_Atomic uint64_t next_ino, next_vol;
+	_Atomic uint64_t stored_ino; /* no row of this inode number or a greater one is in the database */
 
 	struct memory memory;
 	struct vtab vtab;

@@ -294,6 +294,7 @@ static int open_parts(struct fs *fs)
 	st = meta_state(fs->meta);
 	fs->epoch = st->epoch;
 	atomic_store(&fs->next_ino, st->next_ino);
+	atomic_store(&fs->stored_ino, st->next_ino);
 	atomic_store(&fs->next_vol, st->next_vol);
 	atomic_store(&fs->pending.applied, st->applied_lsn);
 	for (struct vol *v = vol_next(&fs->vtab, 0), *next; v; v = next) { /* set ids live in volumes too */

@@ -441,8 +441,12 @@ static int from_database(struct fs *fs, struct vol *v, const struct row_key *k, 
 	struct meta_reader *rd;
 	struct chain_buf c;
 	size_t len = 0;
-	int r = chain_build(v, &c);
+	int r;
 
+	/* Looked at after the loader's mark.  What is created later leaves a version in memory, and that wins. */
+	if (k->obj >= atomic_load(&fs->stored_ino))
+		return -ENOENT;
+	r = chain_build(v, &c);
 	if (r)
 		return r;
 	rd = reader_take(fs);
