@@ -68,6 +68,8 @@ static bool wants_direct(struct mnt *m, uint64_t size, int flags)
 		return false;
 	if (flags & O_DIRECT)
 		return true;
+	if (size == 0 && (flags & O_ACCMODE) == O_WRONLY)
+		return true;
 	return write && (size >= m->opt->direct_bytes || (flags & O_DSYNC));
 }
 

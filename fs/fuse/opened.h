@@ -6,6 +6,8 @@
  * brings the kernel's exclusive lock back (tried: 25k to 2.6k writes per second).  So once one handle is direct, new ones are
  * too, until all are closed.  Direct are: large files opened for writing (VM images), and files opened with O_DIRECT, O_SYNC
  * or O_DSYNC (databases, Samba's write-through), because then the kernel sends one durable WRITE instead of WRITE and FSYNC.
+ * So are empty files opened only for writing (what tar, cp and git do with a new file): before the first cached write to an
+ * inode the kernel asks for its security.capability, one round trip a file; before a direct one it does not.
  * A cached handle that is still there only costs speed: kernels that offer mappings of direct files (6.6 on; older ones get
  * no direct mode) drop the pages a direct write touches.
  *
