@@ -2,6 +2,9 @@
 /*
  * The real file system: each call opens a directory of the store's mount, checks that it is still that store, asks, and
  * closes it again, so that the agent never keeps a mount busy.  Mounts are found in /proc/self/mountinfo and remembered.
+ *
+ * Every system call on a mount is made by a job of agent/workers.h, for a file system that is stopped holds whoever asks it.
+ * Jobs own what they work on and know nothing of struct backend.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,11 +14,13 @@
 #include <sys/stat.h>
 
 #include "agent/backend.h"
+#include "agent/workers.h"
 #include "fs/base/msg.h"
 #include "fs/kagefs_ioctl.h"
 
 #define MOUNTS_MAX 256
 #define FSTYPE "fuse.kagefs"
+#define SCAN_MS 1000 /* for one mount, when it is not known yet which store it has */
 
 struct mount {
 	struct guid store;
@@ -23,6 +28,7 @@ struct mount {
 };
 
 struct backend {
+	struct workers *workers;
 	pthread_mutex_t lock; /* protects the table; held across no system call on a mount */
 	size_t nmounts;
 	struct mount mounts[MOUNTS_MAX];
@@ -115,22 +121,30 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-/* Mount point of a line of mountinfo, cut out of the line; NULL: not such a line. */
-static char *mount_point(char *line, bool *ours)
-{
-	char *separator = strstr(line, " - "), *field, *save;
+/* Fields of a line of mountinfo, cut out of the line. */
+struct mount_line {
+	const char *device; /* "0:52" */
+	char *point;
+	bool ours;
+};
 
-	*ours = separator && strncmp(separator + 3, FSTYPE " ", sizeof(FSTYPE)) == 0;
-	field = strtok_r(line, " ", &save);
-	for (int i = 0; field && i < 4; i++)
-		field = strtok_r(NULL, " ", &save);
-	if (field)
-		unescape(field);
-	return field;
+static bool parse_mount(char *line, struct mount_line *out)
+{
+	char *separator = strstr(line, " - "), *fields[5] = { NULL }, *save;
+
+	out->ours = separator && strncmp(separator + 3, FSTYPE " ", sizeof(FSTYPE)) == 0;
+	for (int i = 0; i < 5; i++)
+		fields[i] = strtok_r(i ? NULL : line, " ", &save);
+	if (!fields[4])
+		return false;
+	unescape(fields[4]);
+	out->device = fields[2];
+	out->point = fields[4];
+	return true;
 }
 
-/* Calls f for every mount, or every mounted store, until it returns non-zero. */
-static int each_mount(bool all, int (*f)(void *arg, const char *path), void *arg)
+/* Calls f for every mount until it returns non-zero. */
+static int each_mount(int (*f)(void *arg, const struct mount_line *m), void *arg)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	CLEANUP_FREE char *line = NULL;
@@ -140,75 +154,137 @@ static int each_mount(bool all, int (*f)(void *arg, const char *path), void *arg
 	if (!file)
 		return -errno;
 	while (!r && getline(&line, &cap, file) > 0) {
-		bool ours;
-		char *path = mount_point(line, &ours);
+		struct mount_line m;
 
-		if (path && (all || ours))
-			r = f(arg, path);
+		if (parse_mount(line, &m))
+			r = f(arg, &m);
 	}
 	fclose(file);
 	return r;
 }
 
-static int remember_mount(void *arg, const char *path)
-{
-	CLEANUP_FD int fd = open_dir(path);
+/* ---- which store a mount has --------------------------------------------------------------------------------------- */
+
+struct probe_job {
+	struct worker_job job;
 	struct guid store;
+	char path[];
+};
 
-	if (fd >= 0 && store_of(fd, &store) == 0)
-		remember(arg, &store, path);
-	return 0;
+static void job_free(struct worker_job *job)
+{
+	free(job);
 }
 
-static int open_known(struct backend *b, const struct guid *store)
+static int probe(struct worker_job *job)
 {
-	CLEANUP_FREE char *path = recall(b, store);
-	struct guid found;
-	int fd, err;
+	struct probe_job *j = (struct probe_job *)job;
+	CLEANUP_FD int fd = open_dir(j->path);
 
-	if (!path)
-		return -ENODEV;
-	fd = open_dir(path);
-	if (fd < 0)
-		return fd == -ENOENT || fd == -ENOTDIR ? -ENODEV : fd;
-	err = store_of(fd, &found);
-	if (!err && !guid_equal(&found, store))
-		err = -ENODEV;
-	if (err == -ENOTTY) /* unmounted: the directory below */
-		err = -ENODEV;
-	if (err) {
-		close(fd);
+	return fd < 0 ? fd : store_of(fd, &j->store);
+}
+
+static void mount_key(const char *point, char key[WORKERS_KEY_SIZE])
+{
+	snprintf(key, WORKERS_KEY_SIZE, "mount %s", point);
+}
+
+static int probe_mount(struct backend *b, const char *point, const struct patience *p, struct guid *store)
+{
+	size_t size = strlen(point) + 1;
+	struct probe_job *j = calloc(1, sizeof(*j) + size);
+	struct patience mine = *p;
+	char key[WORKERS_KEY_SIZE];
+	int err;
+
+	if (!j)
+		return -ENOMEM;
+	j->job = (struct worker_job){ probe, job_free };
+	memcpy(j->path, point, size);
+	mount_key(point, key);
+	mine.end_ms = MIN(p->end_ms, patience_now_ms() + SCAN_MS);
+	struct worker_job *job = &j->job;
+
+	err = workers_run(b->workers, key, &job, &mine);
+	if (job) {
+		*store = j->store;
+		job_free(job);
+	}
+	return err;
+}
+
+struct mount_list {
+	char *points[MOUNTS_MAX]; /* owned; one of each device */
+	char *devices[MOUNTS_MAX]; /* owned */
+	size_t n;
+};
+
+static int add_mount(void *arg, const struct mount_line *m)
+{
+	struct mount_list *l = arg;
+
+	if (!m->ours || l->n == MOUNTS_MAX)
+		return 0;
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->devices[i], m->device) == 0)
+			return 0;
+	l->points[l->n] = strdup(m->point);
+	l->devices[l->n] = strdup(m->device);
+	return l->points[l->n] && l->devices[l->n++] ? 0 : -ENOMEM;
+}
+
+static void mount_list_free(struct mount_list *l)
+{
+	for (size_t i = 0; l && i < MOUNTS_MAX; i++) {
+		free(l->points[i]);
+		free(l->devices[i]);
+	}
+	free(l);
+}
+
+/* Remembers where each store is mounted that answers.  stores, n (may be NULL): which ones. */
+static int scan(struct backend *b, const struct patience *p, struct guid *stores, size_t *n)
+{
+	struct mount_list *l = calloc(1, sizeof(*l));
+	int err = l ? each_mount(add_mount, l) : -ENOMEM;
+
+	for (size_t i = 0; !err && i < l->n; i++) {
+		struct guid store;
+
+		if (probe_mount(b, l->points[i], p, &store) == 0) {
+			remember(b, &store, l->points[i]);
+			if (stores)
+				stores[(*n)++] = store;
+		}
+		if (i + 1 < l->n) /* not for what the last one took */
+			err = patience_check(p);
+	}
+	mount_list_free(l);
+	return err;
+}
+
+int backend_stores(struct backend *b, const struct patience *p, struct guid **out, size_t *n)
+{
+	CLEANUP_FREE struct guid *stores = calloc(MOUNTS_MAX, sizeof(*stores));
+	size_t count = 0;
+	int err = stores ? scan(b, p, stores, &count) : -ENOMEM;
+
+	if (err)
 		return err;
-	}
-	return fd;
-}
-
-/* A descriptor on the store's mount, or -errno. */
-static int open_store(struct backend *b, const struct guid *store)
-{
-	int fd = open_known(b, store);
-
-	if (fd == -ENODEV) {
-		int err = each_mount(false, remember_mount, b);
-
-		fd = err ? err : open_known(b, store);
-	}
-	return fd;
-}
-
-static int store_call(struct backend *b, const struct guid *store, unsigned long number, void *arg)
-{
-	CLEANUP_FD int fd = open_store(b, store);
-
-	return fd < 0 ? fd : call(fd, number, arg);
+	*out = steal_ptr(&stores);
+	*n = count;
+	return 0;
 }
 
 int backend_open(struct backend **out)
 {
 	struct backend *b = calloc(1, sizeof(*b));
+	int err = b ? workers_new(&b->workers) : -ENOMEM;
 
-	if (!b)
-		return -ENOMEM;
+	if (err) {
+		free(b);
+		return err;
+	}
 	pthread_mutex_init(&b->lock, NULL);
 	*out = b;
 	return 0;
@@ -218,48 +294,86 @@ void backend_close(struct backend *b)
 {
 	if (!b)
 		return;
+	workers_free(b->workers);
 	for (size_t i = 0; i < b->nmounts; i++)
 		free(b->mounts[i].path);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
 
-struct store_list {
-	struct guid *ids;
-	size_t n;
-};
-
-static int add_store(void *arg, const char *path)
+void backend_set_answering(struct backend *b, void (*answering)(void *arg), void *arg)
 {
-	struct store_list *l = arg;
-	CLEANUP_FD int fd = open_dir(path);
-	struct guid store, *ids;
-
-	if (fd < 0 || store_of(fd, &store) < 0)
-		return 0;
-	for (size_t i = 0; i < l->n; i++)
-		if (guid_equal(&l->ids[i], &store))
-			return 0;
-	ids = l->n < MOUNTS_MAX ? realloc(l->ids, (l->n + 1) * sizeof(*ids)) : NULL;
-	if (!ids)
-		return -ENOMEM;
-	l->ids = ids;
-	ids[l->n++] = store;
-	return 0;
+	workers_set_returned(b->workers, answering, arg);
 }
 
-int backend_stores(struct backend *b, struct guid **out, size_t *n)
-{
-	struct store_list l = { NULL, 0 };
-	int err = each_mount(false, add_store, &l);
+/* ---- calls to a store ---------------------------------------------------------------------------------------------- */
 
-	if (err) {
-		free(l.ids);
+struct call_job {
+	struct worker_job job;
+	struct guid store;
+	char *path; /* owned */
+	unsigned long number;
+	uint8_t arg[] __attribute__((aligned(8)));
+};
+
+static void call_free(struct worker_job *job)
+{
+	struct call_job *j = (struct call_job *)job;
+
+	free(j->path);
+	free(j);
+}
+
+static int call_store(struct worker_job *job)
+{
+	struct call_job *j = (struct call_job *)job;
+	CLEANUP_FD int fd = open_dir(j->path);
+	struct guid found;
+	int err = fd < 0 ? fd : store_of(fd, &found);
+
+	if (fd == -ENOENT || fd == -ENOTDIR || err == -ENOTTY) /* unmounted: the directory below, or none */
+		return -ENODEV;
+	if (!err && !guid_equal(&found, &j->store))
+		err = -ENODEV;
+	return err ? err : call(fd, j->number, j->arg);
+}
+
+/* -ENODEV: it is not where it was. */
+static int call_known(struct backend *b, const struct guid *store, unsigned long number, void *arg, const struct patience *p)
+{
+	size_t size = _IOC_SIZE(number);
+	char *path = recall(b, store), key[WORKERS_KEY_SIZE];
+	struct call_job *j = path ? malloc(sizeof(*j) + size) : NULL;
+	struct worker_job *job = j ? &j->job : NULL;
+	int err;
+
+	if (!j) {
+		err = path ? -ENOMEM : -ENODEV;
+		free(path);
 		return err;
 	}
-	*out = l.ids;
-	*n = l.n;
-	return 0;
+	*j = (struct call_job){ .job = { call_store, call_free }, .store = *store, .path = path, .number = number };
+	memcpy(j->arg, arg, size);
+	memcpy(key, "store ", 6);
+	guid_format(store, key + 6);
+	err = workers_run(b->workers, key, &job, p);
+	if (job) {
+		memcpy(arg, j->arg, size);
+		call_free(job);
+	}
+	return err;
+}
+
+static int store_call(struct backend *b, const struct guid *store, unsigned long number, void *arg, const struct patience *p)
+{
+	int err = call_known(b, store, number, arg, p);
+
+	if (err == -ENODEV) {
+		err = scan(b, p, NULL, NULL);
+		if (!err)
+			err = call_known(b, store, number, arg, p);
+	}
+	return err;
 }
 
 /* ---- places -------------------------------------------------------------------------------------------------------- */
@@ -280,30 +394,30 @@ static int step_up(char *path, char **rel)
 }
 
 /* A copy of the volume would show an empty directory there. */
-static int refuse_below(void *arg, const char *mounted)
+static int refuse_below(void *arg, const struct mount_line *m)
 {
 	const char *dir = arg;
 	size_t len = strlen(dir);
 
-	if (strncmp(mounted, dir, len) != 0 || mounted[len] != '/')
+	if (strncmp(m->point, dir, len) != 0 || m->point[len] != '/')
 		return 0;
-	msg(LOG_NOTICE, "share has another mount below it: path=%s mount=%s", dir, mounted);
+	msg(LOG_NOTICE, "share has another mount below it: path=%s mount=%s", dir, m->point);
 	return -EXDEV;
 }
 
-int backend_locate(struct backend *b, const char *path, struct backend_place *out)
+/* Walk up from the directory to its volume's root. */
+static int find_root(const char *path, struct backend_place *out)
 {
 	CLEANUP_FREE char *root = realpath(path, NULL);
 	CLEANUP_FREE char *rel = strdup("");
 	struct kagefs_ioc_where where;
 	int err;
 
-	memset(out, 0, sizeof(*out));
 	if (!root)
 		return -errno;
 	if (!rel)
 		return -ENOMEM;
-	err = each_mount(true, refuse_below, root);
+	err = each_mount(refuse_below, root);
 	if (err)
 		return err;
 	for (;;) {
@@ -324,10 +438,80 @@ int backend_locate(struct backend *b, const char *path, struct backend_place *ou
 	}
 	out->volume = where.volume.id;
 	out->snapshot = where.volume.flags & KAGEFS_VOL_SNAPSHOT;
-	remember(b, &out->store, root);
 	out->root = steal_ptr(&root);
 	out->rel = steal_ptr(&rel);
 	return 0;
+}
+
+struct locate_job {
+	struct worker_job job;
+	struct backend_place place; /* owned */
+	char path[];
+};
+
+static void locate_free(struct worker_job *job)
+{
+	struct locate_job *j = (struct locate_job *)job;
+
+	backend_place_release(&j->place);
+	free(j);
+}
+
+static int locate(struct worker_job *job)
+{
+	struct locate_job *j = (struct locate_job *)job;
+
+	return find_root(j->path, &j->place);
+}
+
+/* The last mount whose point the path begins with is what holds whoever walks the path, unless a symbolic link leads
+ * elsewhere; then the key is not that of the mount that hangs, which is why only our mounts share one key. */
+struct path_key {
+	const char *path;
+	size_t best;
+	char *key;
+};
+
+static int choose_key(void *arg, const struct mount_line *m)
+{
+	struct path_key *k = arg;
+	size_t len = strcmp(m->point, "/") == 0 ? 0 : strlen(m->point);
+
+	if (len < k->best || strncmp(k->path, m->point, len) != 0 || (k->path[len] != '/' && k->path[len] != '\0'))
+		return 0;
+	k->best = len;
+	if (m->ours)
+		mount_key(m->point, k->key);
+	else
+		snprintf(k->key, WORKERS_KEY_SIZE, "path %s", k->path);
+	return 0;
+}
+
+int backend_locate(struct backend *b, const char *path, const struct patience *p, struct backend_place *out)
+{
+	size_t size = strlen(path) + 1;
+	struct locate_job *j = calloc(1, sizeof(*j) + size);
+	struct worker_job *job = j ? &j->job : NULL;
+	char key[WORKERS_KEY_SIZE] = "path";
+	struct path_key k = { .path = path, .key = key };
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	if (!j)
+		return -ENOMEM;
+	j->job = (struct worker_job){ locate, locate_free };
+	memcpy(j->path, path, size);
+	err = each_mount(choose_key, &k);
+	if (!err)
+		err = workers_run(b->workers, key, &job, p);
+	if (!err) {
+		*out = j->place;
+		memset(&j->place, 0, sizeof(j->place));
+		remember(b, &out->store, out->root);
+	}
+	if (job)
+		locate_free(job);
+	return err;
 }
 
 void backend_place_release(struct backend_place *p)
@@ -339,23 +523,38 @@ void backend_place_release(struct backend_place *p)
 
 /* ---- sets ---------------------------------------------------------------------------------------------------------- */
 
-int backend_prepare(struct backend *b, const struct guid *store, const struct backend_request *r, unsigned wait_ms)
+/* How long the file system may wait before it answers, and how long we wait for that answer. */
+static uint32_t wait_ms(const struct patience *p)
 {
-	struct kagefs_ioc_set_prepare p = {
+	return (uint32_t)MAX(patience_slice_ms(p), 1);
+}
+
+static struct patience a_second_more(const struct patience *p)
+{
+	struct patience more = *p;
+
+	more.end_ms += BACKEND_LATE_MS;
+	return more;
+}
+
+int backend_prepare(struct backend *b, const struct guid *store, const struct patience *p, const struct backend_request *r)
+{
+	struct patience more = a_second_more(p);
+	struct kagefs_ioc_set_prepare c = {
 		.flags = r->writable ? KAGEFS_SET_WRITABLE : 0,
 		.owner = BACKEND_OWNER,
 		.writer_uid = r->writer_uid,
-		.wait_ms = wait_ms,
+		.wait_ms = wait_ms(p),
 		.nvolumes = r->nvolumes,
 		.record_len = (__u32)r->record_len,
 	};
 	int err;
 
-	guid_to(&p.uuid, &r->id);
-	memcpy(p.volumes, r->volumes, r->nvolumes * sizeof(p.volumes[0]));
-	memcpy(p.record, r->record, r->record_len);
-	err = store_call(b, store, KAGEFS_IOC_SET_PREPARE, &p);
-	return !err && p.state == KAGEFS_SET_PREPARING ? -EINPROGRESS : err;
+	guid_to(&c.uuid, &r->id);
+	memcpy(c.volumes, r->volumes, r->nvolumes * sizeof(c.volumes[0]));
+	memcpy(c.record, r->record, r->record_len);
+	err = store_call(b, store, KAGEFS_IOC_SET_PREPARE, &c, &more);
+	return !err && c.state == KAGEFS_SET_PREPARING ? -EINPROGRESS : err;
 }
 
 static void take_members(struct backend_set *out, const struct kagefs_set_member *members, uint32_t n)
@@ -365,14 +564,15 @@ static void take_members(struct backend_set *out, const struct kagefs_set_member
 		out->members[i] = (struct backend_member){ members[i].volume, members[i].snapshot };
 }
 
-int backend_commit(struct backend *b, const struct guid *store, const struct backend_request *r, unsigned deadline_ms,
-		   unsigned wait_ms, struct backend_set *out, char name[BACKEND_NAME_SIZE])
+int backend_commit(struct backend *b, const struct guid *store, const struct patience *p, const struct backend_request *r,
+		   unsigned deadline_ms, struct backend_set *out, char name[BACKEND_NAME_SIZE])
 {
+	struct patience more = a_second_more(p);
 	struct kagefs_ioc_set_commit c = {
 		.flags = r->nvolumes && r->writable ? KAGEFS_SET_WRITABLE : 0,
 		.owner = BACKEND_OWNER,
 		.writer_uid = r->writer_uid,
-		.wait_ms = wait_ms,
+		.wait_ms = wait_ms(p),
 		.deadline_ms = deadline_ms,
 		.nvolumes = r->nvolumes,
 		.record_len = (__u32)r->record_len,
@@ -383,39 +583,40 @@ int backend_commit(struct backend *b, const struct guid *store, const struct bac
 	memcpy(c.volumes, r->volumes, r->nvolumes * sizeof(c.volumes[0]));
 	if (r->record_len)
 		memcpy(c.record, r->record, r->record_len);
-	err = store_call(b, store, KAGEFS_IOC_SET_COMMIT, &c);
+	err = store_call(b, store, KAGEFS_IOC_SET_COMMIT, &c, &more);
 	if (err)
 		return err;
 	snprintf(name, BACKEND_NAME_SIZE, "%.*s", KAGEFS_NAME_MAX, c.name);
-	return backend_get(b, store, &r->id, out);
+	return backend_get(b, store, p, &r->id, out);
 }
 
-int backend_seal(struct backend *b, const struct guid *store, const struct guid *id, const uint8_t *record,
-		 size_t record_len, unsigned wait_ms)
+int backend_seal(struct backend *b, const struct guid *store, const struct patience *p, const struct guid *id,
+		 const uint8_t *record, size_t record_len)
 {
-	struct kagefs_ioc_set_seal s = { .wait_ms = wait_ms, .record_len = (__u32)record_len };
+	struct patience more = a_second_more(p);
+	struct kagefs_ioc_set_seal s = { .wait_ms = wait_ms(p), .record_len = (__u32)record_len };
 
 	guid_to(&s.uuid, id);
 	memcpy(s.record, record, record_len);
-	return store_call(b, store, KAGEFS_IOC_SET_SEAL, &s);
+	return store_call(b, store, KAGEFS_IOC_SET_SEAL, &s, &more);
 }
 
-int backend_update(struct backend *b, const struct guid *store, const struct guid *id, const uint8_t *record,
-		   size_t record_len)
+int backend_update(struct backend *b, const struct guid *store, const struct patience *p, const struct guid *id,
+		   const uint8_t *record, size_t record_len)
 {
 	struct kagefs_ioc_set_update u = { .record_len = (__u32)record_len };
 
 	guid_to(&u.uuid, id);
 	memcpy(u.record, record, record_len);
-	return store_call(b, store, KAGEFS_IOC_SET_UPDATE, &u);
+	return store_call(b, store, KAGEFS_IOC_SET_UPDATE, &u, p);
 }
 
-int backend_delete(struct backend *b, const struct guid *store, const struct guid *id)
+int backend_delete(struct backend *b, const struct guid *store, const struct patience *p, const struct guid *id)
 {
 	struct kagefs_ioc_set_delete d = { 0 };
 
 	guid_to(&d.uuid, id);
-	return store_call(b, store, KAGEFS_IOC_SET_DELETE, &d);
+	return store_call(b, store, KAGEFS_IOC_SET_DELETE, &d, p);
 }
 
 static enum backend_state state_of(uint32_t word)
@@ -423,13 +624,14 @@ static enum backend_state state_of(uint32_t word)
 	return word == KAGEFS_SET_COMMITTED ? BACKEND_COMMITTED : word == KAGEFS_SET_SEALED ? BACKEND_SEALED : BACKEND_VOLATILE;
 }
 
-int backend_get(struct backend *b, const struct guid *store, const struct guid *id, struct backend_set *out)
+int backend_get(struct backend *b, const struct guid *store, const struct patience *p, const struct guid *id,
+		struct backend_set *out)
 {
 	struct kagefs_ioc_set_get g = { 0 };
 	int err;
 
 	guid_to(&g.uuid, id);
-	err = store_call(b, store, KAGEFS_IOC_SET_GET, &g);
+	err = store_call(b, store, KAGEFS_IOC_SET_GET, &g, p);
 	if (err)
 		return err;
 	if (strncmp(g.info.owner, BACKEND_OWNER, sizeof(g.info.owner)) != 0)
@@ -444,21 +646,22 @@ int backend_get(struct backend *b, const struct guid *store, const struct guid *
 	return 0;
 }
 
-int backend_snapshot_name(struct backend *b, const struct guid *store, uint64_t snapshot, char name[BACKEND_NAME_SIZE])
+int backend_snapshot_name(struct backend *b, const struct guid *store, const struct patience *p, uint64_t snapshot,
+			  char name[BACKEND_NAME_SIZE])
 {
 	struct kagefs_ioc_volume_get v = { .volume = snapshot };
-	int err = store_call(b, store, KAGEFS_IOC_VOLUME_GET, &v);
+	int err = store_call(b, store, KAGEFS_IOC_VOLUME_GET, &v, p);
 
 	if (!err)
 		snprintf(name, BACKEND_NAME_SIZE, "%.*s", KAGEFS_NAME_MAX, v.info.name);
 	return err;
 }
 
-int backend_delete_snapshot(struct backend *b, const struct guid *store, uint64_t snapshot)
+int backend_delete_snapshot(struct backend *b, const struct guid *store, const struct patience *p, uint64_t snapshot)
 {
 	struct kagefs_ioc_volume_delete d = { .flags = KAGEFS_DELETE_FORCE, .volume = snapshot };
 
-	return store_call(b, store, KAGEFS_IOC_VOLUME_DELETE, &d);
+	return store_call(b, store, KAGEFS_IOC_VOLUME_DELETE, &d, p);
 }
 
 static int append_ours(const struct kagefs_ioc_set_list *l, struct guid **ids, size_t *n)
@@ -474,19 +677,18 @@ static int append_ours(const struct kagefs_ioc_set_list *l, struct guid **ids, s
 	return 0;
 }
 
-int backend_list(struct backend *b, const struct guid *store, struct guid **out, size_t *n)
+int backend_list(struct backend *b, const struct guid *store, const struct patience *p, struct guid **out, size_t *n)
 {
-	CLEANUP_FD int fd = open_store(b, store);
 	CLEANUP_FREE struct guid *ids = NULL;
 	struct kagefs_ioc_set_list l;
 	struct kagefs_uuid after = { { 0 } };
 	size_t count = 0;
-	int err = fd < 0 ? fd : 0;
+	int err = 0;
 
 	while (!err) {
 		memset(&l, 0, sizeof(l));
 		l.after = after;
-		err = call(fd, KAGEFS_IOC_SET_LIST, &l);
+		err = store_call(b, store, KAGEFS_IOC_SET_LIST, &l, p);
 		if (err || l.count == 0 || l.count > KAGEFS_LIST_MAX)
 			break;
 		after = l.sets[l.count - 1].uuid;

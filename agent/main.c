@@ -29,7 +29,7 @@ struct daemon {
 	struct agent agent;
 	struct server server;
 	struct pipe_socket pipe;
-	pthread_t keeper;
+	pthread_t keeper, reconciler;
 	int signal_fd;
 	int ready_fd; /* the waiting parent's pipe, or -1 */
 };
@@ -158,7 +158,7 @@ static void make_state_dir(const char *file)
 }
 
 /* Returns how far it came; end_parts undoes that. */
-enum parts { PART_NONE, PART_BACKEND, PART_EXPOSER, PART_AGENT, PART_SERVER, PART_PIPE, PART_KEEPER };
+enum parts { PART_NONE, PART_BACKEND, PART_EXPOSER, PART_AGENT, PART_SERVER, PART_PIPE, PART_KEEPER, PART_RECONCILER };
 
 static int begin_parts(struct daemon *d, enum parts *done)
 {
@@ -190,8 +190,12 @@ static int begin_parts(struct daemon *d, enum parts *done)
 	*done = PART_PIPE;
 	agent_reconcile(&d->agent); /* clients that connect meanwhile wait in the backlog */
 	err = -pthread_create(&d->keeper, NULL, agent_keeper, &d->agent);
+	if (err)
+		return err;
+	*done = PART_KEEPER;
+	err = -pthread_create(&d->reconciler, NULL, agent_reconciler, &d->agent);
 	if (!err)
-		*done = PART_KEEPER;
+		*done = PART_RECONCILER;
 	return err;
 }
 
@@ -205,6 +209,8 @@ static void end_parts(struct daemon *d, enum parts done)
 		server_release(&d->server);
 	if (done >= PART_KEEPER)
 		(void)pthread_join(d->keeper, NULL); /* cannot fail: it is ours and joined once */
+	if (done >= PART_RECONCILER)
+		(void)pthread_join(d->reconciler, NULL);
 	if (done >= PART_AGENT)
 		agent_release(&d->agent);
 	if (done >= PART_EXPOSER)
@@ -222,8 +228,10 @@ static bool take_signal(struct daemon *d)
 
 	if (read(d->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
 		return false;
-	if (si.ssi_signo == SIGHUP) /* nothing is kept that would have to be read again */
+	if (si.ssi_signo == SIGHUP) {
+		agent_reconcile_soon(&d->agent);
 		return false;
+	}
 	msg(LOG_INFO, "ending: signal=%u", si.ssi_signo);
 	return true;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Claiming, dropping and the timers. */
+/* Claiming, dropping, the timers and the clock of the reconciler. */
 #include "agent/fsrvp/agent.h"
 
 #include <stdio.h>
@@ -7,6 +7,22 @@
 #include <time.h>
 
 #include "fs/base/msg.h"
+
+#define KEEPER_MS 3600000 /* it is woken by what gives it something to do */
+
+void agent_reconcile_soon(struct agent *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->reconcile_now = true;
+	pthread_cond_broadcast(&a->changed);
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* A file system that hung has done what it was asked: what was given up meanwhile has to be looked after. */
+static void fs_answers(void *arg)
+{
+	agent_reconcile_soon(arg);
+}
 
 int agent_init(struct agent *a, const struct agent_config *cfg, const struct samba *samba, struct exposer *exposer,
 	       struct backend *backend)
@@ -25,15 +41,18 @@ int agent_init(struct agent *a, const struct agent_config *cfg, const struct sam
 		return -err;
 	pthread_mutex_init(&a->lock, NULL);
 	machine_init(&a->machine, cfg->profile);
+	backend_set_answering(backend, fs_answers, a);
 	return 0;
 }
 
 void agent_release(struct agent *a)
 {
 	pthread_mutex_lock(&a->lock);
-	(void)agent_drop_in_progress_locked(a, "agent stops");
+	(void)agent_drop_in_progress_locked(a, "agent stops", AGENT_FS_TIMER_MS);
 	pthread_mutex_unlock(&a->lock);
+	backend_set_answering(a->backend, NULL, NULL);
 	machine_release(&a->machine);
+	free(a->owed);
 	pthread_cond_destroy(&a->changed);
 	pthread_mutex_destroy(&a->lock);
 }
@@ -109,6 +128,34 @@ struct patience agent_patience(struct agent_claim *claim, int64_t ms)
 	p.is_over = is_claim_over;
 	p.arg = claim;
 	return p;
+}
+
+static bool is_stopping(void *arg)
+{
+	struct agent *a = arg;
+	bool stopping;
+
+	pthread_mutex_lock(&a->lock);
+	stopping = a->stopping;
+	pthread_mutex_unlock(&a->lock);
+	return stopping;
+}
+
+struct patience agent_patience_unclaimed(struct agent *a, int64_t ms)
+{
+	struct patience p = patience_ms(ms);
+
+	p.is_over = is_stopping;
+	p.arg = a;
+	return p;
+}
+
+struct patience agent_fs_patience(const struct patience *p)
+{
+	struct patience shorter = *p;
+
+	shorter.end_ms = MIN(p->end_ms, patience_now_ms() + AGENT_FS_MS);
+	return shorter;
 }
 
 struct shadow_set *agent_wait_idle_locked(struct agent *a, const struct guid *id)
@@ -208,8 +255,30 @@ int agent_restrict(struct agent *a, const struct patience *p, struct shadow_set 
 
 /* ---- dropping ------------------------------------------------------------------------------------------------------ */
 
+bool agent_owes_locked(const struct agent *a, const struct guid *id)
+{
+	for (size_t i = 0; i < a->nowed; i++)
+		if (guid_equal(&a->owed[i].id, id))
+			return true;
+	return false;
+}
+
+/* Lock released.  Without memory the set stays until the next start, if then. */
+static void owe(struct agent *a, const struct shadow_set *s)
+{
+	struct agent_owed *more;
+
+	pthread_mutex_lock(&a->lock);
+	more = a->nowed < MACHINE_SETS_MAX ? realloc(a->owed, (a->nowed + 1) * sizeof(*more)) : NULL;
+	if (more) {
+		a->owed = more;
+		more[a->nowed++] = (struct agent_owed){ s->store, s->id };
+	}
+	pthread_mutex_unlock(&a->lock);
+}
+
 /* Set claimed, lock released. */
-static void take_apart(struct agent *a, struct shadow_set *s, const char *text)
+static int take_apart(struct agent *a, struct shadow_set *s, const char *text, int64_t fs_ms)
 {
 	struct patience p = patience_ms(AGENT_UNDO_MS);
 	int err = 0;
@@ -219,38 +288,44 @@ static void take_apart(struct agent *a, struct shadow_set *s, const char *text)
 	if (err)
 		msg(LOG_ERR, "cannot withdraw shares, will be tried again: set=%s error=%s", text, strerror(-err));
 	if (!s->announced && s->status < SET_COMMITTED)
-		return;
-	err = backend_delete(a->backend, &s->store, &s->id);
+		return 0;
+	p = patience_ms(fs_ms);
+	err = backend_delete(a->backend, &s->store, &p, &s->id);
 	if (err == -EBUSY)
 		msg(LOG_NOTICE, "set is held by the administrator and stays, without shares: set=%s", text);
-	else if (err && err != -ENOENT)
-		msg(LOG_ERR, "cannot delete set, will be tried again: set=%s error=%s", text, strerror(-err));
+	if (!err || err == -EBUSY || err == -ENOENT)
+		return 0;
+	msg(LOG_ERR, "cannot delete set, will be tried again: set=%s error=%s", text, strerror(-err));
+	owe(a, s);
+	return err;
 }
 
-void agent_drop_locked(struct agent *a, const struct guid *id, const char *why)
+int agent_drop_locked(struct agent *a, const struct guid *id, const char *why, int64_t fs_ms)
 {
 	struct shadow_set *s = agent_wait_idle_locked(a, id);
 	char text[GUID_TEXT_SIZE];
+	int err;
 
 	if (!s)
-		return;
+		return 0;
 	guid_format(&s->id, text);
 	msg(LOG_NOTICE, "set is deleted: set=%s reason=\"%s\"", text, why);
 	agent_claim_locked(a, s);
 	pthread_mutex_unlock(&a->lock);
-	take_apart(a, s, text);
+	err = take_apart(a, s, text, fs_ms);
 	pthread_mutex_lock(&a->lock);
 	agent_unclaim_locked(a, s);
 	machine_remove(&a->machine, s);
+	return err;
 }
 
-bool agent_drop_in_progress_locked(struct agent *a, const char *why)
+bool agent_drop_in_progress_locked(struct agent *a, const char *why, int64_t fs_ms)
 {
 	struct shadow_set *s;
 	bool any = false;
 
 	while ((s = machine_any_in_progress(&a->machine))) {
-		agent_drop_locked(a, &s->id, why);
+		(void)agent_drop_locked(a, &s->id, why, fs_ms); /* owed */
 		any = true;
 	}
 	return any;
@@ -282,7 +357,7 @@ static void expire_sequence_locked(struct agent *a)
 	a->sequence_end_ms = 0;
 	/* While a set is being dropped the lock is free: a new sequence may have begun, which its timer tells. */
 	while (!a->sequence_end_ms && (s = machine_any_in_progress(&a->machine)))
-		agent_drop_locked(a, &s->id, "message sequence timer");
+		(void)agent_drop_locked(a, &s->id, "message sequence timer", AGENT_FS_TIMER_MS); /* owed */
 	if (!a->sequence_end_ms)
 		machine_expired(&a->machine);
 }
@@ -297,26 +372,39 @@ static void wait_until_locked(struct agent *a, int64_t when_ms)
 void *agent_keeper(void *agent)
 {
 	struct agent *a = agent;
-	int64_t reconcile_ms = (int64_t)a->cfg->reconcile_s * 1000;
-	int64_t next_reconcile = patience_now_ms() + reconcile_ms;
 
 	pthread_mutex_lock(&a->lock);
 	while (!a->stopping) {
-		int64_t now = patience_now_ms(), next = next_expiry(a, next_reconcile);
+		int64_t now = patience_now_ms(), next = next_expiry(a, now + KEEPER_MS);
 		struct shadow_set *s = find_expired(a, now);
 
-		if (a->sequence_end_ms && a->sequence_end_ms <= now) {
+		if (a->sequence_end_ms && a->sequence_end_ms <= now)
 			expire_sequence_locked(a);
-		} else if (s) {
-			agent_drop_locked(a, &s->id, "not persistent, and not used any more");
-		} else if (next_reconcile <= now) {
-			pthread_mutex_unlock(&a->lock);
-			agent_reconcile(a);
-			pthread_mutex_lock(&a->lock);
-			next_reconcile = patience_now_ms() + reconcile_ms;
-		} else {
+		else if (s)
+			(void)agent_drop_locked(a, &s->id, "not persistent, and not used any more", AGENT_FS_TIMER_MS); /* owed */
+		else
 			wait_until_locked(a, a->sequence_end_ms ? MIN(next, a->sequence_end_ms) : next);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return NULL;
+}
+
+void *agent_reconciler(void *agent)
+{
+	struct agent *a = agent;
+	int64_t next_ms = patience_now_ms() + (int64_t)a->cfg->reconcile_s * 1000;
+
+	pthread_mutex_lock(&a->lock);
+	while (!a->stopping) {
+		if (!a->reconcile_now && patience_now_ms() < next_ms) {
+			wait_until_locked(a, next_ms);
+			continue;
 		}
+		a->reconcile_now = false;
+		pthread_mutex_unlock(&a->lock);
+		agent_reconcile(a);
+		pthread_mutex_lock(&a->lock);
+		next_ms = patience_now_ms() + (int64_t)a->cfg->reconcile_s * 1000;
 	}
 	pthread_mutex_unlock(&a->lock);
 	return NULL;

@@ -2,7 +2,7 @@
 /*
  * The agent's state: one state machine under one lock, and what the calls share.
  *
- * The lock is never held while waiting for the file system or for a child program.  A call that has such work to do
+ * The lock is never held while waiting for the file system or for a child program; both are waited for with a patience.  A call that has such work to do
  * claims its set (busy), releases the lock, works, takes the lock again and releases the set.  A busy set is changed and
  * freed by nobody else; other calls on it are answered BAD_STATE, but for Abort, SetContext and the timer, which ask the
  * call to give up (cancel) and wait for it.  A working call looks at cancel at least once a second.  The reconciler
@@ -24,6 +24,8 @@
  * time there is some more for taking back what could not be finished. */
 #define AGENT_CALL_MS_MAX 120000
 #define AGENT_UNDO_MS 25000
+#define AGENT_FS_MS 10000 /* for a file system that is asked by a call without a timeout of its own */
+#define AGENT_FS_TIMER_MS 1000 /* by the thread of the timers, and once per store by the reconciler: what hangs is left for later */
 
 struct agent_config { /* everything borrowed for the life of the agent */
 	enum machine_profile profile;
@@ -46,6 +48,12 @@ struct agent {
 	struct machine machine;	 /* protected by lock */
 	int64_t sequence_end_ms; /* protected by lock; 0: the timer is stopped */
 	bool stopping;		 /* protected by lock */
+	bool reconcile_now;	 /* protected by lock */
+	/* Sets that are forgotten here but could not be deleted in the file system: the reconciler owes it.  Protected by lock. */
+	struct agent_owed {
+		struct guid store, id;
+	} *owed; /* owned */
+	size_t nowed;
 };
 
 int agent_init(struct agent *a, const struct agent_config *cfg, const struct samba *samba, struct exposer *exposer,
@@ -69,13 +77,20 @@ struct agent_claim {
 	struct shadow_set *set;
 };
 struct patience agent_patience(struct agent_claim *claim, int64_t ms);
+/* Of a call that has no set claimed: over when the agent stops. */
+struct patience agent_patience_unclaimed(struct agent *a, int64_t ms);
+/* The same for one call to the file system: no longer than AGENT_FS_MS of it. */
+struct patience agent_fs_patience(const struct patience *p);
 /* lock held; it is released meanwhile.  Ask a busy set's call to give up and wait; NULL: the set is gone now. */
 struct shadow_set *agent_wait_idle_locked(struct agent *a, const struct guid *id);
 /* lock held; it is released meanwhile.  Withdraw the shares, delete set and copies, forget it.  What cannot be deleted
- * now is left to the reconciler.  Fine when the set is gone meanwhile.  why: for the log. */
-void agent_drop_locked(struct agent *a, const struct guid *id, const char *why);
+ * within fs_ms is left to the reconciler, and is the result; it is 0 too when the set is gone meanwhile, or held by the
+ * administrator.  why: for the log. */
+int agent_drop_locked(struct agent *a, const struct guid *id, const char *why, int64_t fs_ms);
 /* The same for all sets in progress; true when there was one. */
-bool agent_drop_in_progress_locked(struct agent *a, const char *why);
+bool agent_drop_in_progress_locked(struct agent *a, const char *why, int64_t fs_ms);
+/* lock held. */
+bool agent_owes_locked(const struct agent *a, const struct guid *id);
 
 /* Withdraw every share of a set; the caller has claimed it.  Lock not held. */
 int agent_withdraw(struct agent *a, const struct patience *p, struct shadow_set *s) MUST_USE;
@@ -87,8 +102,12 @@ int agent_restrict(struct agent *a, const struct patience *p, struct shadow_set 
  * Lock not held.  Errors are logged; what could not be done is tried again next time. */
 void agent_reconcile(struct agent *a);
 
-/* Thread body: the message sequence timer, expiry of exposed sets, reconciliation.  Returns when agent_stop was called. */
+/* Thread bodies: the message sequence timer and the expiry of exposed sets; reconciliation, once in a while and when a file
+ * system that hung answers again.  They return when agent_stop was called. */
 void *agent_keeper(void *agent);
+void *agent_reconciler(void *agent);
 void agent_stop(struct agent *a);
+/* Wake the reconciler. */
+void agent_reconcile_soon(struct agent *a);
 
 #endif

@@ -13,6 +13,7 @@
 
 /* How long after its own deadline the file system may still be asked whether the commit is revoked. */
 #define REVOKE_GRACE_MS 5000
+#define FORGET_MS 3000 /* more than one wait in the file system: a call that was given up may have to end first */
 #define NOBODY UINT32_MAX
 
 /* [MS-FSRVP] 3.1.4.2 */
@@ -25,7 +26,7 @@ uint32_t ops_set_context(const struct ops_call *c, uint32_t context)
 	pthread_mutex_lock(&a->lock);
 	for (;;) { /* while a set is dropped the lock is free, so the check has to be made anew */
 		result = machine_check_context(&a->machine, context, c->token->client_addr);
-		if (result || !agent_drop_in_progress_locked(a, "its client set the context anew"))
+		if (result || !agent_drop_in_progress_locked(a, "its client set the context anew", AGENT_FS_MS))
 			break;
 		dropped = true;
 	}
@@ -190,26 +191,21 @@ static int make_request(const struct shadow_set *s, struct backend_request *r, u
 	return err;
 }
 
-static unsigned wait_ms(int64_t end_ms)
-{
-	int64_t left = end_ms - patience_now_ms();
-
-	return left <= 0 ? 1 : (unsigned)MIN(left, BACKEND_WAIT_MS_MAX);
-}
-
 static int prepare_claimed(struct agent *a, struct shadow_set *s, int64_t end_ms)
 {
+	struct agent_claim claim = { a, s };
+	struct patience p = agent_patience(&claim, end_ms - patience_now_ms());
 	uint8_t record[RECORD_BYTES_MAX];
 	struct backend_request r;
 	int err = make_request(s, &r, record);
 
 	while (!err) {
-		err = backend_prepare(a->backend, &s->store, &r, wait_ms(end_ms));
-		if (err == 0 || err == -EINPROGRESS)
+		err = backend_prepare(a->backend, &s->store, &p, &r);
+		if (err == 0 || err == -EINPROGRESS || err == -ETIMEDOUT || err == -ECANCELED)
 			s->announced = true;
 		if (err != -EINPROGRESS)
 			break;
-		err = agent_is_cancelled(a, s) ? -ECANCELED : patience_now_ms() >= end_ms ? -ETIMEDOUT : 0;
+		err = patience_check(&p);
 	}
 	s->prepared = !err;
 	return err;
@@ -229,13 +225,15 @@ uint32_t ops_prepare(const struct ops_call *c, const struct guid *set, uint32_t 
 	return ops_end_locked(c, FSRVP_PREPARE, s, result);
 }
 
-/* Make sure that nothing of the set is left in the file system. */
+/* Make sure that nothing of the set is left in the file system.  While it is announced but not prepared, and nobody works on
+ * it, the reconciler tries too. */
 static void forget_announced(struct agent *a, struct shadow_set *s)
 {
-	int err = backend_delete(a->backend, &s->store, &s->id);
+	struct patience p = patience_ms(FORGET_MS);
+	int err = backend_delete(a->backend, &s->store, &p, &s->id);
 
 	if (err && err != -ENOENT)
-		msg(LOG_ERR, "cannot delete set: error=%s", strerror(-err)); /* the reconciler will */
+		msg(LOG_ERR, "cannot delete set, will be tried again: error=%s", strerror(-err));
 	else
 		s->announced = false;
 	s->prepared = false;
@@ -245,14 +243,16 @@ static void forget_announced(struct agent *a, struct shadow_set *s)
 static int commit_request(struct agent *a, struct shadow_set *s, struct backend_request *r, int64_t end_ms,
 			  struct backend_set *out, char *name)
 {
+	struct agent_claim claim = { a, s };
 	unsigned deadline_ms = (unsigned)MAX(end_ms - patience_now_ms(), 1);
+	struct patience p = agent_patience(&claim, end_ms - patience_now_ms());
 	int err;
 
 	s->announced = true;
 	for (;;) {
-		err = backend_commit(a->backend, &s->store, r, deadline_ms, wait_ms(end_ms), out, name);
+		err = backend_commit(a->backend, &s->store, &p, r, deadline_ms, out, name);
 		if (err != -EINPROGRESS)
-			return err;
+			return err == 0 && patience_now_ms() > end_ms ? -ETIMEDOUT : err; /* it hung: it began to count late */
 		if (agent_is_cancelled(a, s))
 			return -ECANCELED;
 		if (patience_now_ms() >= end_ms + REVOKE_GRACE_MS)
@@ -284,7 +284,7 @@ static int commit_claimed(struct agent *a, struct shadow_set *s, int64_t end_ms,
 	/* -ETIME: revoked, and a prepared set is prepared again.  All else: be sure. */
 	if (err && !(err == -ETIME && was_prepared))
 		forget_announced(a, s);
-	return err;
+	return err == -ETIMEDOUT ? -ETIME : err;
 }
 
 static int take_snapshot_names(struct shadow_set *s, const char *name)

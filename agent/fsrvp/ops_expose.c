@@ -8,13 +8,14 @@
 #include "agent/fsrvp/record.h"
 #include "fs/base/msg.h"
 
-static int store_record(struct agent *a, struct shadow_set *s, enum set_status status)
+static int store_record(struct agent *a, const struct patience *p, struct shadow_set *s, enum set_status status)
 {
+	struct patience fs = agent_fs_patience(p);
 	uint8_t record[RECORD_BYTES_MAX];
 	size_t len;
 	int err = record_encode(s, status, record, &len);
 
-	return err ? err : backend_update(a->backend, &s->store, &s->id, record, len);
+	return err ? err : backend_update(a->backend, &s->store, &fs, &s->id, record, len);
 }
 
 static void log_set(int level, const char *what, const struct shadow_set *s, int err)
@@ -38,7 +39,7 @@ static int expose_claimed(struct agent *a, struct shadow_set *s, uint32_t timeou
 	if (!err)
 		err = patience_check(&p);
 	if (!err)
-		err = store_record(a, s, SET_EXPOSED);
+		err = store_record(a, &p, s, SET_EXPOSED);
 	if (err) {
 		struct patience undo_patience = patience_ms(AGENT_UNDO_MS);
 		int undo = agent_withdraw(a, &undo_patience, s);
@@ -79,7 +80,9 @@ static int seal_claimed(struct agent *a, const struct patience *p, struct shadow
 	if (err)
 		return err;
 	for (;;) {
-		err = backend_seal(a->backend, &s->store, &s->id, record, len, BACKEND_WAIT_MS_MAX);
+		struct patience fs = agent_fs_patience(p);
+
+		err = backend_seal(a->backend, &s->store, &fs, &s->id, record, len);
 		if (err != -EINPROGRESS)
 			return err;
 		err = patience_check(p);
@@ -135,21 +138,22 @@ uint32_t ops_abort(const struct ops_call *c, const struct guid *set)
 		machine_aborted(&a->machine, s);
 		if (current)
 			agent_timer_locked(a, MACHINE_TIMER_STOP);
-		agent_drop_locked(a, set, "aborted by its client");
+		result = errmap_result(agent_drop_locked(a, set, "aborted by its client", AGENT_FS_MS));
 	}
 	pthread_mutex_unlock(&a->lock);
 	return result;
 }
 
 /* The snapshot of a volume, as the set in the file system knows it. */
-static int delete_copy(struct agent *a, struct shadow_set *s, uint64_t volume)
+static int delete_copy(struct agent *a, const struct patience *p, struct shadow_set *s, uint64_t volume)
 {
 	struct backend_set *found = calloc(1, sizeof(*found));
-	int err = found ? backend_get(a->backend, &s->store, &s->id, found) : -ENOMEM;
+	struct patience fs = agent_fs_patience(p);
+	int err = found ? backend_get(a->backend, &s->store, &fs, &s->id, found) : -ENOMEM;
 
 	for (unsigned i = 0; !err && i < found->nmembers; i++)
 		if (found->members[i].volume == volume && !found->keep) {
-			err = backend_delete_snapshot(a->backend, &s->store, found->members[i].snapshot);
+			err = backend_delete_snapshot(a->backend, &s->store, &fs, found->members[i].snapshot);
 			if (err == -ENOENT)
 				err = 0;
 		}
@@ -159,16 +163,17 @@ static int delete_copy(struct agent *a, struct shadow_set *s, uint64_t volume)
 
 /* The share is withdrawn.  Forget the mapping; with its last one the copy goes, with its last copy the set.
  * *gone: the set is no more in the file system, or it is held there and has no share left. */
-static int delete_mapping_claimed(struct agent *a, struct shadow_set *s, struct shadow_copy *copy,
+static int delete_mapping_claimed(struct agent *a, const struct patience *p, struct shadow_set *s, struct shadow_copy *copy,
 				  struct shadow_mapping *map, bool *gone)
 {
+	struct patience fs = agent_fs_patience(p);
 	bool last_of_copy = copy->nmappings == 1;
 	uint64_t volume = copy->volume;
 	int err;
 
 	*gone = s->nmappings == 1;
 	if (*gone) {
-		err = backend_delete(a->backend, &s->store, &s->id);
+		err = backend_delete(a->backend, &s->store, &fs, &s->id);
 		if (err == 0 || err == -ENOENT)
 			return 0;
 		if (err != -EBUSY)
@@ -182,9 +187,9 @@ static int delete_mapping_claimed(struct agent *a, struct shadow_set *s, struct 
 	else
 		shadow_set_remove_mapping(s, copy, map);
 	pthread_mutex_unlock(&a->lock);
-	err = store_record(a, s, s->status);
+	err = store_record(a, p, s, s->status);
 	if (!err && last_of_copy)
-		err = delete_copy(a, s, volume);
+		err = delete_copy(a, p, s, volume);
 	return err;
 }
 
@@ -220,7 +225,7 @@ uint32_t ops_delete_share_mapping(const struct ops_call *c, const struct fsrvp_m
 	p = agent_patience(&claim, AGENT_CALL_MS_MAX);
 	err = name ? exposer_withdraw(a->exposer, &p, (const char *const[]){ name }, 1) : -ENOMEM;
 	if (!err)
-		err = delete_mapping_claimed(a, s, copy, map, &gone);
+		err = delete_mapping_claimed(a, &p, s, copy, map, &gone);
 	if (err)
 		log_set(LOG_ERR, "cannot delete a share mapping", s, err);
 	else

@@ -8,6 +8,8 @@
  *   in memory, not in the file system   shares withdrawn, forgotten.
  *   a copy of a set is gone             its shares are withdrawn; with the last one the set goes.
  *   a copy that no mapping wants        deleted, unless the set is held.
+ *   forgotten in memory, but owed        deleted.
+ *   not committed, but perhaps in the file system   deleted (a Commit or Prepare that was given up).
  *   share without set                   withdrawn.
  *   mapping without share               exposed again.
  */
@@ -19,10 +21,51 @@
 #include "agent/rpc/utf16.h"
 #include "fs/base/msg.h"
 
+#define SILENT_MAX 64
+
 struct pass {
 	struct agent *agent;
 	struct backend_set found; /* scratch: the set being looked at, as the file system has it */
+	struct guid silent[SILENT_MAX]; /* stores that did not answer in this pass: they are not waited for again */
+	size_t nsilent;
 };
+
+/* How long the store is waited for. */
+static struct patience fs_patience(struct pass *p, const struct guid *store)
+{
+	for (size_t i = 0; i < p->nsilent; i++)
+		if (guid_equal(&p->silent[i], store))
+			return patience_ms(0);
+	return agent_patience_unclaimed(p->agent, AGENT_FS_TIMER_MS);
+}
+
+static int noted(struct pass *p, const struct guid *store, int err)
+{
+	if (err == -ETIMEDOUT && p->nsilent < SILENT_MAX)
+		p->silent[p->nsilent++] = *store;
+	return err;
+}
+
+static int delete_set(struct pass *p, const struct guid *store, const struct guid *id)
+{
+	struct patience fs = fs_patience(p, store);
+
+	return noted(p, store, backend_delete(p->agent->backend, store, &fs, id));
+}
+
+static int get_set(struct pass *p, const struct guid *store, const struct guid *id)
+{
+	struct patience fs = fs_patience(p, store);
+
+	return noted(p, store, backend_get(p->agent->backend, store, &fs, id, &p->found));
+}
+
+static int snapshot_name(struct pass *p, const struct guid *store, uint64_t snapshot, char name[BACKEND_NAME_SIZE])
+{
+	struct patience fs = fs_patience(p, store);
+
+	return noted(p, store, backend_snapshot_name(p->agent->backend, store, &fs, snapshot, name));
+}
 
 static void log_store_error(const char *what, const struct guid *id, int err)
 {
@@ -45,7 +88,7 @@ static uint64_t snapshot_of(const struct backend_set *found, uint64_t volume)
 static void delete_stray(struct pass *p, const struct guid *store, const char *why)
 {
 	char text[GUID_TEXT_SIZE];
-	int err = backend_delete(p->agent->backend, store, &p->found.id);
+	int err = delete_set(p, store, &p->found.id);
 
 	guid_format(&p->found.id, text);
 	if (err && err != -ENOENT)
@@ -62,7 +105,7 @@ static int resolve_copies(struct pass *p, struct shadow_set *s)
 	for (unsigned i = s->ncopies; i-- > 0;) {
 		struct shadow_copy *c = &s->copies[i];
 		uint64_t snapshot = snapshot_of(&p->found, c->volume);
-		int err = snapshot ? backend_snapshot_name(p->agent->backend, &s->store, snapshot, name) : -ENOENT;
+		int err = snapshot ? snapshot_name(p, &s->store, snapshot, name) : -ENOENT;
 
 		if (err == -ENOENT) {
 			shadow_set_remove_copy(s, c);
@@ -145,7 +188,7 @@ static bool copy_is_gone(struct pass *p, const struct shadow_set *s)
 	for (unsigned i = 0; i < s->ncopies; i++) {
 		uint64_t snapshot = snapshot_of(&p->found, s->copies[i].volume);
 
-		if (!snapshot || backend_snapshot_name(p->agent->backend, &s->store, snapshot, name) == -ENOENT)
+		if (!snapshot || snapshot_name(p, &s->store, snapshot, name) == -ENOENT)
 			return true;
 	}
 	return false;
@@ -158,9 +201,10 @@ static void delete_unwanted_copies(struct pass *p, struct shadow_set *s)
 		const struct backend_member *m = &p->found.members[i];
 		char name[BACKEND_NAME_SIZE];
 
-		if (shadow_set_volume(s, m->volume) || backend_snapshot_name(p->agent->backend, &s->store, m->snapshot, name))
+		if (shadow_set_volume(s, m->volume) || snapshot_name(p, &s->store, m->snapshot, name))
 			continue;
-		int err = backend_delete_snapshot(p->agent->backend, &s->store, m->snapshot);
+		struct patience fs = fs_patience(p, &s->store);
+		int err = noted(p, &s->store, backend_delete_snapshot(p->agent->backend, &s->store, &fs, m->snapshot));
 
 		if (err && err != -ENOENT)
 			log_store_error("cannot delete a copy without shares", &s->id, err);
@@ -197,7 +241,7 @@ static void unclaim(struct agent *a, struct shadow_set *s)
 /* s is claimed.  True: it has to go. */
 static bool check_known(struct pass *p, struct shadow_set *s)
 {
-	int err = backend_get(p->agent->backend, &s->store, &s->id, &p->found);
+	int err = get_set(p, &s->store, &s->id);
 
 	if (err == -ENOENT)
 		return true;
@@ -240,7 +284,7 @@ static void check_known_sets(struct pass *p)
 		seen[nseen++] = id;
 		if (go) {
 			pthread_mutex_lock(&a->lock);
-			agent_drop_locked(a, &id, "it is gone from the file system");
+			(void)agent_drop_locked(a, &id, "it is gone from the file system", AGENT_FS_TIMER_MS); /* owed */
 			pthread_mutex_unlock(&a->lock);
 		}
 	}
@@ -355,6 +399,76 @@ static void reconcile_shares(struct agent *a)
 	conf_release(&shares);
 }
 
+/* ---- what is owed -------------------------------------------------------------------------------------------------- */
+
+static bool next_owed(struct agent *a, size_t i, struct agent_owed *out)
+{
+	bool any;
+
+	pthread_mutex_lock(&a->lock);
+	any = i < a->nowed;
+	if (any)
+		*out = a->owed[i];
+	pthread_mutex_unlock(&a->lock);
+	return any;
+}
+
+/* Others only append to the list. */
+static void delete_owed(struct pass *p)
+{
+	struct agent *a = p->agent;
+	char text[GUID_TEXT_SIZE];
+	struct agent_owed o;
+
+	for (size_t i = 0; next_owed(a, i, &o);) {
+		int err = delete_set(p, &o.store, &o.id);
+
+		if (err && err != -ENOENT && err != -EBUSY) {
+			log_store_error("cannot delete a set that was given up, will be tried again", &o.id, err);
+			i++;
+			continue;
+		}
+		guid_format(&o.id, text);
+		msg(LOG_NOTICE, "deleted a set that was given up: set=%s", text);
+		pthread_mutex_lock(&a->lock);
+		memmove(&a->owed[i], &a->owed[i + 1], (--a->nowed - i) * sizeof(*a->owed));
+		pthread_mutex_unlock(&a->lock);
+	}
+}
+
+/* A set that is not committed, and that the file system has been told of in calls whose end nobody saw. */
+static struct shadow_set *claim_uncertain(struct agent *a, const struct guid *after)
+{
+	bool passed = guid_is_zero(after);
+	struct shadow_set *s;
+
+	pthread_mutex_lock(&a->lock);
+	for (s = a->machine.sets; s; s = s->next) {
+		if (passed && !s->busy && s->status == SET_ADDED && s->announced && !s->prepared)
+			break;
+		passed = passed || guid_equal(&s->id, after);
+	}
+	if (s)
+		agent_claim_by_keeper_locked(a, s);
+	pthread_mutex_unlock(&a->lock);
+	return s;
+}
+
+static void delete_uncertain(struct pass *p)
+{
+	struct guid after = { { 0 } };
+	struct shadow_set *s;
+
+	while ((s = claim_uncertain(p->agent, &after))) {
+		int err = delete_set(p, &s->store, &s->id);
+
+		if (!err || err == -ENOENT)
+			s->announced = false;
+		after = s->id;
+		unclaim(p->agent, s);
+	}
+}
+
 /* ---- the whole ----------------------------------------------------------------------------------------------------- */
 
 static void reconcile_store(struct pass *p, const struct guid *store)
@@ -362,7 +476,8 @@ static void reconcile_store(struct pass *p, const struct guid *store)
 	struct agent *a = p->agent;
 	CLEANUP_FREE struct guid *ids = NULL;
 	size_t n = 0;
-	int err = backend_list(a->backend, store, &ids, &n);
+	struct patience fs = fs_patience(p, store);
+	int err = noted(p, store, backend_list(a->backend, store, &fs, &ids, &n));
 
 	if (err) {
 		log_store_error("cannot list the sets of a store", store, err);
@@ -372,11 +487,11 @@ static void reconcile_store(struct pass *p, const struct guid *store)
 		bool known;
 
 		pthread_mutex_lock(&a->lock);
-		known = machine_find(&a->machine, &ids[i]) != NULL;
+		known = machine_find(&a->machine, &ids[i]) != NULL || agent_owes_locked(a, &ids[i]);
 		pthread_mutex_unlock(&a->lock);
 		if (known)
 			continue;
-		err = backend_get(a->backend, store, &ids[i], &p->found);
+		err = get_set(p, store, &ids[i]);
 		if (err == 0)
 			judge_unknown(p, store);
 		else if (err != -ENOENT)
@@ -389,12 +504,15 @@ void agent_reconcile(struct agent *a)
 	struct pass *p = calloc(1, sizeof(*p));
 	CLEANUP_FREE struct guid *stores = NULL;
 	size_t n = 0;
-	int err = p ? backend_stores(a->backend, &stores, &n) : -ENOMEM;
+	struct patience fs = agent_patience_unclaimed(a, AGENT_UNDO_MS);
+	int err = p ? backend_stores(a->backend, &fs, &stores, &n) : -ENOMEM;
 
 	if (err) {
 		msg(LOG_ERR, "cannot look for stores: error=%s", strerror(-err));
 	} else {
 		p->agent = a;
+		delete_owed(p);
+		delete_uncertain(p);
 		for (size_t i = 0; i < n; i++)
 			reconcile_store(p, &stores[i]);
 		check_known_sets(p);

@@ -56,7 +56,7 @@ int share_find(struct agent *a, const char *unc, struct share_place *out)
 {
 	CLEANUP_FREE char *name = NULL;
 	const struct conf_section *s;
-	struct patience p = patience_ms(AGENT_CALL_MS_MAX);
+	struct patience p = agent_patience_unclaimed(a, AGENT_CALL_MS_MAX);
 	struct conf conf = { 0, NULL };
 	const char *force_user;
 	int err;
@@ -77,7 +77,8 @@ int share_find(struct agent *a, const char *unc, struct share_place *out)
 			err = -ENOMEM;
 	}
 	if (!err) {
-		err = backend_locate(a->backend, conf_get(s, "path"), &out->place);
+		p = agent_patience_unclaimed(a, AGENT_FS_MS);
+		err = backend_locate(a->backend, conf_get(s, "path"), &p, &out->place);
 		if (err == -ENOENT) /* the share is there, its directory is not */
 			err = -EOPNOTSUPP;
 	}

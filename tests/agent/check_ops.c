@@ -393,6 +393,38 @@ START_TEST(test_ops_commit_fails)
 END_TEST
 
 /* The file system was restarted between Prepare and Commit: the prepared set is gone, the commit brings everything. */
+/* The file system hung: what it may have done of the commit is deleted when it answers again, without its client. */
+START_TEST(test_ops_commit_hangs)
+{
+	bring_to(SET_ADDED, FSRVP_CTX_NAS_ROLLBACK);
+	fake_faults.commit_err = fake_faults.delete_err = -ETIMEDOUT;
+	ck_assert_uint_eq(ops_commit(&c, &set, 60000), FSRVP_E_TIMEOUT);
+	assert_left(0, 0, 1);
+	agent_reconcile(agent);
+	assert_left(0, 0, 0);
+	ck_assert_uint_eq(ops_commit(&c, &set, 60000), 0); /* the client may try again */
+	assert_left(0, 2, 1);
+	ck_assert_uint_eq(ops_abort(&c, &set), 0);
+	assert_left(0, 0, 0);
+}
+END_TEST
+
+/* So is a set that was given up meanwhile; it is not taken over as one that nobody knows. */
+START_TEST(test_ops_abort_hangs)
+{
+	bring_to(SET_RECOVERED, FSRVP_CTX_NAS_ROLLBACK);
+	fake_faults.delete_err = -ETIMEDOUT;
+	ck_assert_uint_eq(ops_abort(&c, &set), FSRVP_E_WAIT_TIMEOUT);
+	assert_left(0, 2, 1);
+	fake_faults.delete_err = -ETIMEDOUT;
+	agent_reconcile(agent);
+	assert_left(0, 2, 1);
+	agent_reconcile(agent);
+	assert_left(0, 0, 0);
+	ck_assert_uint_eq(ops_abort(&c, &set), FSRVP_E_INVALIDARG);
+}
+END_TEST
+
 START_TEST(test_ops_commit_after_restart_of_fs)
 {
 	bring_to(SET_ADDED, 0);
@@ -786,6 +818,8 @@ Suite *make_ops_suite(void)
 	tcase_add_test(t, test_ops_prepare_waits);
 	tcase_add_test(t, test_ops_add_after_prepare);
 	tcase_add_loop_test(t, test_ops_commit_fails, 0, sizeof(commits) / sizeof(commits[0]));
+	tcase_add_test(t, test_ops_commit_hangs);
+	tcase_add_test(t, test_ops_abort_hangs);
 	tcase_add_test(t, test_ops_commit_after_restart_of_fs);
 	tcase_add_test(t, test_ops_commit_polls);
 	tcase_add_test(t, test_ops_abort_during_commit);

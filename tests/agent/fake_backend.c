@@ -51,6 +51,11 @@ void backend_close(struct backend *b)
 	free(b);
 }
 
+void backend_set_answering(struct backend *b, void (*answering)(void *arg), void *arg)
+{
+	/* It never hangs. */
+}
+
 static uint64_t inode(const char *path)
 {
 	struct stat st;
@@ -58,7 +63,7 @@ static uint64_t inode(const char *path)
 	return lstat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-int backend_locate(struct backend *b, const char *path, struct backend_place *out)
+int backend_locate(struct backend *b, const char *path, const struct patience *p, struct backend_place *out)
 {
 	CLEANUP_FREE char *real = realpath(path, NULL);
 	size_t len = strlen(b->root);
@@ -181,7 +186,7 @@ static int faulty(int *err)
 	return e;
 }
 
-int backend_prepare(struct backend *b, const struct guid *store, const struct backend_request *r, unsigned wait_ms)
+int backend_prepare(struct backend *b, const struct guid *store, const struct patience *p, const struct backend_request *r)
 {
 	struct backend_set s = { .id = r->id, .nmembers = r->nvolumes, .record_len = r->record_len };
 	int err;
@@ -286,8 +291,8 @@ static int make_snapshots(struct backend *b, struct backend_set *s, char name[BA
 	return err;
 }
 
-int backend_commit(struct backend *b, const struct guid *store, const struct backend_request *r, unsigned deadline_ms,
-		   unsigned wait_ms, struct backend_set *out, char name[BACKEND_NAME_SIZE])
+int backend_commit(struct backend *b, const struct guid *store, const struct patience *p, const struct backend_request *r,
+		   unsigned deadline_ms, struct backend_set *out, char name[BACKEND_NAME_SIZE])
 {
 	struct backend_set *s = calloc(1, sizeof(*s));
 	int err;
@@ -311,7 +316,7 @@ int backend_commit(struct backend *b, const struct guid *store, const struct bac
 	}
 	if (!err && fake_faults.commit_polls) {
 		fake_faults.commit_polls--;
-		usleep(wait_ms * 1000);
+		usleep((useconds_t)patience_slice_ms(p) * 1000);
 		err = -EINPROGRESS;
 	}
 	if (!err)
@@ -340,8 +345,8 @@ static int change(struct backend *b, const struct guid *id, const uint8_t *recor
 	return set_write(b, &s);
 }
 
-int backend_seal(struct backend *b, const struct guid *store, const struct guid *id, const uint8_t *record,
-		 size_t record_len, unsigned wait_ms)
+int backend_seal(struct backend *b, const struct guid *store, const struct patience *p, const struct guid *id, const uint8_t *record,
+		 size_t record_len)
 {
 	int err;
 
@@ -357,7 +362,7 @@ int backend_seal(struct backend *b, const struct guid *store, const struct guid 
 	return err;
 }
 
-int backend_update(struct backend *b, const struct guid *store, const struct guid *id, const uint8_t *record,
+int backend_update(struct backend *b, const struct guid *store, const struct patience *p, const struct guid *id, const uint8_t *record,
 		   size_t record_len)
 {
 	int err;
@@ -378,7 +383,7 @@ static int delete_snapshot(struct backend *b, uint64_t snapshot)
 	return err ? err : remove_tree(path);
 }
 
-int backend_delete(struct backend *b, const struct guid *store, const struct guid *id)
+int backend_delete(struct backend *b, const struct guid *store, const struct patience *p, const struct guid *id)
 {
 	struct backend_set s;
 	char path[4200];
@@ -402,7 +407,7 @@ int backend_delete(struct backend *b, const struct guid *store, const struct gui
 	return err;
 }
 
-int backend_get(struct backend *b, const struct guid *store, const struct guid *id, struct backend_set *out)
+int backend_get(struct backend *b, const struct guid *store, const struct patience *p, const struct guid *id, struct backend_set *out)
 {
 	int err;
 
@@ -412,19 +417,19 @@ int backend_get(struct backend *b, const struct guid *store, const struct guid *
 	return err;
 }
 
-int backend_snapshot_name(struct backend *b, const struct guid *store, uint64_t snapshot, char name[BACKEND_NAME_SIZE])
+int backend_snapshot_name(struct backend *b, const struct guid *store, const struct patience *p, uint64_t snapshot, char name[BACKEND_NAME_SIZE])
 {
 	char path[4096];
 
 	return find_snapshot(b, snapshot, path, name);
 }
 
-int backend_delete_snapshot(struct backend *b, const struct guid *store, uint64_t snapshot)
+int backend_delete_snapshot(struct backend *b, const struct guid *store, const struct patience *p, uint64_t snapshot)
 {
 	return delete_snapshot(b, snapshot);
 }
 
-int backend_stores(struct backend *b, struct guid **out, size_t *n)
+int backend_stores(struct backend *b, const struct patience *p, struct guid **out, size_t *n)
 {
 	*out = malloc(sizeof(**out));
 	if (!*out)
@@ -434,7 +439,7 @@ int backend_stores(struct backend *b, struct guid **out, size_t *n)
 	return 0;
 }
 
-int backend_list(struct backend *b, const struct guid *store, struct guid **out, size_t *n)
+int backend_list(struct backend *b, const struct guid *store, const struct patience *p, struct guid **out, size_t *n)
 {
 	struct guid *ids = calloc(4096, sizeof(*ids));
 	char path[4200];

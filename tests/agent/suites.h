@@ -19,6 +19,7 @@ Suite *make_access_suite(void);
 Suite *make_conf_suite(void);
 Suite *make_ops_suite(void);
 Suite *make_pipe_suite(void);
+Suite *make_workers_suite(void);
 
 /* Hex digits, white space and "# comment to the end of the line" to bytes.  Returns their number; aborts on anything else. */
 size_t from_hex(const char *hex, uint8_t *out, size_t size);
