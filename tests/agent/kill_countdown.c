@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Preloaded into the agent by smbd-crash.sh: kills the process, as SIGKILL does, at its Nth call that changes something
- * outside of it or tells somebody of it (rename, unlink, ioctl, a child program, bytes to a client).
+ * Preloaded into the agent by smbd-crash.sh: kills somebody at the agent's Nth call that changes something outside of it or
+ * tells somebody of it (rename, unlink, ioctl, a child program, bytes to a client).
  *
  *   KILL_AT=N        count down from N; unset or 0: never
  *   KILL_AFTER=1     let the Nth call happen first
+ *   KILL_WHOM=WHO    a process id, or the name of programs; unset: the agent itself
+ *   KILL_SIGNAL=9    with what
+ *   KILL_UNLESS=FILE not any more once that file exists
+ *   KILL_MARK=FILE   is made when it has been done
  *   KILL_LOG=FILE    the number of calls made is written there at a clean exit
  */
+#include <ctype.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <signal.h>
 #include <spawn.h>
@@ -14,20 +20,25 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 static atomic_long calls;
 static long kill_at;
-static int kill_after;
+static int kill_after, kill_signal = SIGKILL;
+static const char *kill_whom;
 
 __attribute__((constructor)) static void begin(void)
 {
-	const char *at = getenv("KILL_AT"), *after = getenv("KILL_AFTER");
+	const char *at = getenv("KILL_AT"), *after = getenv("KILL_AFTER"), *number = getenv("KILL_SIGNAL");
 
 	kill_at = at ? atol(at) : 0;
 	kill_after = after && *after == '1';
+	kill_whom = getenv("KILL_WHOM");
+	if (number)
+		kill_signal = atoi(number);
 }
 
 __attribute__((destructor)) static void end(void)
@@ -41,11 +52,50 @@ __attribute__((destructor)) static void end(void)
 	}
 }
 
-static void die(void)
+static void kill_name(const char *name)
 {
-	kill(getpid(), SIGKILL);
-	for (;;)
-		pause();
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		char path[300], comm[32] = "";
+		FILE *f;
+
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/comm", e->d_name);
+		f = fopen(path, "r");
+		if (f && fgets(comm, sizeof(comm), f)) {
+			comm[strcspn(comm, "\n")] = '\0';
+			if (strcmp(comm, name) == 0)
+				kill(atoi(e->d_name), kill_signal);
+		}
+		if (f)
+			fclose(f);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void strike(void)
+{
+	const char *unless = getenv("KILL_UNLESS"), *mark = getenv("KILL_MARK");
+	FILE *f;
+
+	if (unless && access(unless, F_OK) == 0)
+		return;
+	f = mark ? fopen(mark, "w") : NULL;
+	if (f)
+		fclose(f);
+	if (!kill_whom) {
+		kill(getpid(), kill_signal);
+		for (;;)
+			pause();
+	}
+	if (isdigit((unsigned char)*kill_whom))
+		kill(atoi(kill_whom), kill_signal);
+	else
+		kill_name(kill_whom);
 }
 
 static long count(void)
@@ -53,7 +103,7 @@ static long count(void)
 	long n = atomic_fetch_add(&calls, 1) + 1;
 
 	if (n == kill_at && !kill_after)
-		die();
+		strike();
 	return n;
 }
 
@@ -66,7 +116,7 @@ static long count(void)
 		type r = real args;                                      \
                                                                          \
 		if (n == kill_at)                                        \
-			die();                                           \
+			strike();                                           \
 		return r;                                                \
 	}
 
@@ -91,6 +141,6 @@ int ioctl(int fd, unsigned long number, ...)
 	va_end(ap);
 	r = real(fd, number, arg);
 	if (n == kill_at)
-		die();
+		strike();
 	return r;
 }

@@ -53,14 +53,6 @@ previous_versions() {
 	has "delete" deleted rpc "fss_delete fsrvp_share $SET ${COPY[0]}"
 }
 
-remount() { # after a kill
-	wait "$FS_PID" 2>/dev/null
-	umount -l "$VOLUMES" 2>/dev/null
-	"$BUILD/kagefs" mount -f -o allow_other "$T/store" "$VOLUMES" >>"$T/fs.log" 2>&1 &
-	FS_PID=$!
-	wait_for mountpoint -q "$VOLUMES" || die "mount after a kill: $(tail -5 "$T/fs.log")"
-}
-
 settled() { [ "$(count_sets)" = 0 ] && [ "$(count_shares)" = 0 ] && [ "$(count_snapshots)" = 0 ]; }
 
 fs_killed() {
@@ -71,7 +63,7 @@ fs_killed() {
 		sleep $delay
 		kill -9 "$FS_PID"
 		wait $client
-		remount
+		fs_remount
 		agent_stop
 		agent_start --require-rpc-auth no --reconcile-interval 1
 		wait_for rpc fss_get_sup_version
@@ -82,7 +74,7 @@ fs_killed() {
 fs_killed_agent_lives() {
 	create root nas_rollback ro fsrvp_share second
 	kill -9 "$FS_PID"
-	remount
+	fs_remount
 	ok "persistent copies are readable again" wait_for smbc "${NAME[0]}" "more file"
 	has "and can be deleted" deleted rpc "fss_delete fsrvp_share $SET ${COPY[0]}; fss_delete second $SET ${COPY[1]}"
 	wait_for settled

@@ -71,6 +71,13 @@ backend_stop() {
 	umount "$VOLUMES" || umount -l "$VOLUMES"
 	wait "$FS_PID"
 }
+fs_remount() { # after a kill
+	wait "$FS_PID" 2>/dev/null
+	umount -l "$VOLUMES" 2>/dev/null
+	"$BUILD/kagefs" mount -f -o allow_other "$T/store" "$VOLUMES" >>"$T/fs.log" 2>&1 &
+	FS_PID=$!
+	wait_for mountpoint -q "$VOLUMES" || die "mount after a kill: $(tail -5 "$T/fs.log")"
+}
 make_volume() { case $BACKEND in fake) mkdir "$VOLUMES/$1" ;; kagefs) "$BUILD/kagefs" volume create "$VOLUMES/$1" ;; esac; chmod 777 "$VOLUMES/$1"; }
 # Numbers of things that must not leak.
 count_snapshots() { local n=0 v; for v in "$VOLUMES"/*/; do n=$((n + $(ls "$v.snapshots" 2>/dev/null | wc -l))); done; echo $n; }
@@ -149,7 +156,7 @@ CONF
 	[ -n "${REAL_HELPER:-}" ] || mount --bind /bin/true /usr/libexec/samba/rpcd_fsrvp || mount --bind /bin/true /usr/lib/x86_64-linux-gnu/samba/rpcd_fsrvp
 	smbd_start
 }
-smbd_start() { smbd -F -s "$T/smb.conf" >"$T/smbd.log" 2>&1 & SMBD_PID=$!; wait_for smb_answers || die "smbd does not answer"; }
+smbd_start() { smbd -F -s "$T/smb.conf" >"$T/smbd.log" 2>&1 & SMBD_PID=$!; disown; wait_for smb_answers || die "smbd does not answer"; }
 smb_answers() { smbclient -s "$T/smb.conf" -p "$PORT" -L 127.0.0.1 -U "root%$PASSWORD"; }
 # libwbclient knows only the compiled-in place of winbindd's socket.
 winbind_start() { mkdir -p /run/samba "$T/samba/winbind"; mount -t tmpfs none /run/samba; mkdir /run/samba/winbindd; mount --bind "$T/samba/winbind" /run/samba/winbindd
