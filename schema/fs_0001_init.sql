@@ -20,6 +20,7 @@ CREATE TABLE store (
   next_ino     INTEGER NOT NULL,  -- never reused
   next_vol     INTEGER NOT NULL,  -- never reused
   next_block   INTEGER NOT NULL,
+  last_pack    INTEGER NOT NULL,  -- highest number a row of block ever named; lower ones are not given again
   created_ns   INTEGER NOT NULL
 ) STRICT;
 
@@ -93,6 +94,7 @@ CREATE TABLE block (
   id     INTEGER PRIMARY KEY,
   h8     INTEGER NOT NULL,        -- first 8 bytes of hash, little-endian, as signed integer
   hash   BLOB    NOT NULL,
+  -- Where it lies; pack 0: nowhere.  codec + 128: a repair found no bytes there that verify.
   pack   INTEGER NOT NULL, off INTEGER NOT NULL, stored INTEGER NOT NULL, len INTEGER NOT NULL, codec INTEGER NOT NULL,
   refs   INTEGER NOT NULL CHECK (refs >= 0)
 ) STRICT;

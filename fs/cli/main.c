@@ -38,7 +38,8 @@ static const struct verb verbs[] = {
 	{"rollback", "PATH NAME", "put a writable copy of a snapshot in the volume's place; what was there is kept", NULL,
 	 verb_rollback, false},
 	{"check", "[--repair] [--no-data] [--json] STORE", "check a store that is not mounted",
-	 "  --repair              replay the log, finish what was under way, then check\n"
+	 "  --repair              mend what the packs and rows allow, finish what was under way, then check; exit codes of\n"
+	 "                        fsck(8): 0 clean, 1 mended, 4 something is left, 8 could not do it\n"
 	 "  --no-data             do not read and verify every block\n" JSON, verb_check, false},
 	{"df", "[--json] DIR", "show space of the mount", JSON, verb_df, false},
 	{"stats", "[--json] [--watch SECONDS] DIR", "show times and counters of the mount",

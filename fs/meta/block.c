@@ -19,7 +19,8 @@ static int block_decode(sqlite3_stmt *s, struct meta_block *b)
 	b->off = col_u64(s, 3);
 	b->stored = (uint32_t)col_u64(s, 4);
 	b->len = (uint32_t)col_u64(s, 5);
-	b->codec = (uint8_t)col_u64(s, 6);
+	b->codec = (uint8_t)(col_u64(s, 6) & ~(uint64_t)CODEC_LOST);
+	b->lost = col_u64(s, 6) & CODEC_LOST;
 	return 0;
 }
 
@@ -71,6 +72,7 @@ int meta_block_add(struct meta *m, struct meta_block *b)
 	if (r < 0)
 		return r;
 	b->id = m->state.next_block++;
+	m->state.last_pack = MAX(m->state.last_pack, b->pack);
 	m->block_changes++;
 	bind_u64(s, 1, b->id);
 	bind_u64(s, 2, get_le64(b->hash));
@@ -87,6 +89,8 @@ int freed_add(struct meta *m, const struct meta_block *b)
 {
 	sqlite3_stmt *s = db_stmt(m->db, ST_FREED_INSERT);
 
+	if (!b->pack) /* lost: it lies nowhere */
+		return 0;
 	bind_u64(s, 1, b->pack);
 	bind_u64(s, 2, b->off);
 	bind_u64(s, 3, b->stored);
@@ -107,6 +111,7 @@ int meta_block_move(struct meta *m, uint64_t id, uint32_t pack, uint64_t off, ui
 		r = freed_add(m, &b);
 	if (r < 0)
 		return tx_leave(m, r);
+	m->state.last_pack = MAX(m->state.last_pack, pack);
 	s = db_stmt(m->db, ST_BLOCK_MOVE);
 	bind_u64(s, 1, id);
 	bind_u64(s, 2, pack);
@@ -218,14 +223,13 @@ int meta_freed_done(struct meta *m, const struct meta_freed *f)
 	return tx_leave(m, r);
 }
 
-int meta_place_used(struct meta *m, const uint8_t hash[HASH_BYTES], uint32_t pack, uint64_t off)
+int meta_block_at(struct meta *m, const uint8_t hash[HASH_BYTES], uint32_t pack, uint64_t off)
 {
 	CLEANUP_STMT sqlite3_stmt *s = db_stmt(m->db, ST_BLOCK_FIND);
-	CLEANUP_STMT sqlite3_stmt *f = db_stmt(m->db, ST_FREED_GET);
 	struct meta_block b;
 	int r;
 
-	if (!s || !f)
+	if (!s)
 		return -EIO;
 	bind_u64(s, 1, get_le64(hash));
 	while ((r = db_step(m->db, s)) > 0) {
@@ -235,7 +239,15 @@ int meta_place_used(struct meta *m, const uint8_t hash[HASH_BYTES], uint32_t pac
 		if (b.pack == pack && b.off == off && memcmp(b.hash, hash, HASH_BYTES) == 0)
 			return 1;
 	}
-	if (r < 0)
+	return r;
+}
+
+int meta_place_used(struct meta *m, const uint8_t hash[HASH_BYTES], uint32_t pack, uint64_t off)
+{
+	CLEANUP_STMT sqlite3_stmt *f = db_stmt(m->db, ST_FREED_GET);
+	int r = f ? meta_block_at(m, hash, pack, off) : -EIO;
+
+	if (r != 0)
 		return r;
 	bind_u64(f, 1, pack);
 	bind_u64(f, 2, off);

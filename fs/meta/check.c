@@ -847,7 +847,8 @@ static int read_epoch(struct check *c)
 	return r;
 }
 
-static int run(struct check *c)
+/* 1: counters are filled; 0: what was reported leaves nothing to count by. */
+static int count_all(struct check *c)
 {
 	int r = check_integrity(c);
 
@@ -868,28 +869,79 @@ static int run(struct check *c)
 		r = check_orphans(c);
 	if (r == 0)
 		r = check_rows(c);
-	return r < 0 ? r : check_blocks(c);
+	return r < 0 ? r : 1;
+}
+
+static int check_all(struct check *c, void *arg)
+{
+	int r = count_all(c);
+
+	return r <= 0 ? r : check_blocks(c);
+}
+
+struct recount {
+	int (*cb)(void *arg, uint64_t id, bool row, uint64_t refs);
+	void *arg;
+};
+
+static int recount(struct check *c, void *arg)
+{
+	CLEANUP_STMT sqlite3_stmt *s = db_stmt(c->db, ST_CHECK_BLOCKS);
+	struct recount *to = arg;
+	int r = count_all(c);
+
+	if (r <= 0)
+		return r < 0 ? r : -EUCLEAN;
+	while ((r = db_step(c->db, s)) > 0) {
+		struct counter *n = c->counters_cap ? counter_slot(c->counters, c->counters_cap, col_u64(s, 0)) : NULL;
+		int64_t refs = n && n->id ? n->refs : 0;
+
+		if (n && n->id)
+			n->found = true;
+		r = sqlite3_column_int64(s, 3) != refs ? to->cb(to->arg, col_u64(s, 0), true, (uint64_t)refs) : 0;
+		if (r != 0)
+			return r;
+	}
+	for (size_t i = 0; i < c->counters_cap && r == 0; i++)
+		if (c->counters[i].id && !c->counters[i].found)
+			r = to->cb(to->arg, c->counters[i].id, false, (uint64_t)c->counters[i].refs);
+	return r;
+}
+
+static int on_snapshot(struct meta *m, struct check *c, int (*fn)(struct check *c, void *arg), void *arg)
+{
+	int r = m->in_tx ? -EINVAL : db_open(m->vfs, META_FILE, DB_CHECK, m->cache_bytes / 8, &c->db);
+
+	if (r < 0)
+		return r;
+	r = db_run_id(c->db, ST_BEGIN_READ);
+	if (r == 0) {
+		r = fn(c, arg);
+		ignore_result(db_run_id(c->db, ST_COMMIT)); /* nothing was written */
+	}
+	for (uint32_t i = 0; i < c->nvols; i++) {
+		free(c->vols[i].kids);
+		free(c->vols[i].sum);
+	}
+	free(c->vols);
+	free(c->labels);
+	free(c->counters);
+	db_close(c->db);
+	return r;
 }
 
 int meta_check(struct meta *m, bool idle, void (*cb)(void *arg, const char *number, const char *text), void *arg)
 {
 	struct check c = {.idle = idle, .cb = cb, .arg = arg};
-	int r = m->in_tx ? -EINVAL : db_open(m->vfs, META_FILE, DB_CHECK, m->cache_bytes / 8, &c.db);
+	int r = on_snapshot(m, &c, check_all, NULL);
 
-	if (r < 0)
-		return r;
-	r = db_run_id(c.db, ST_BEGIN_READ);
-	if (r == 0) {
-		r = run(&c);
-		ignore_result(db_run_id(c.db, ST_COMMIT)); /* nothing was written */
-	}
-	for (uint32_t i = 0; i < c.nvols; i++) {
-		free(c.vols[i].kids);
-		free(c.vols[i].sum);
-	}
-	free(c.vols);
-	free(c.labels);
-	free(c.counters);
-	db_close(c.db);
 	return r < 0 ? r : c.violations;
+}
+
+int meta_recount(struct meta *m, int (*cb)(void *arg, uint64_t id, bool row, uint64_t refs), void *arg)
+{
+	struct check c = {0};
+	struct recount to = {cb, arg};
+
+	return on_snapshot(m, &c, recount, &to);
 }

@@ -228,7 +228,7 @@ int db_run_id(struct db *db, enum stmt_id id)
 static int insert_store(struct db *db, const struct meta_params *p)
 {
 	static const char sql[] = "INSERT INTO store(one, uuid, block_size, hash_algo, codec, epoch, applied_lsn, next_ino, next_vol,"
-				  " next_block, created_ns) VALUES(1, ?1, ?2, ?3, ?4, 1, 0, 1, 1, 1, ?5)";
+				  " next_block, last_pack, created_ns) VALUES(1, ?1, ?2, ?3, ?4, 1, 0, 1, 1, 1, 0, ?5)";
 	sqlite3_stmt *s = NULL;
 	int rc = sqlite3_prepare_v2(db->h, sql, -1, &s, NULL);
 
@@ -342,6 +342,7 @@ static int load_store(struct meta *m)
 	m->state.next_ino = col_u64(s, 7);
 	m->state.next_vol = col_u64(s, 8);
 	m->state.next_block = col_u64(s, 9);
+	m->state.last_pack = col_u64(s, 10);
 	return 0;
 }
 
@@ -503,13 +504,15 @@ static int store_state(struct meta *m)
 	bind_u64(s, 3, m->state.next_ino);
 	bind_u64(s, 4, m->state.next_vol);
 	bind_u64(s, 5, m->state.next_block);
+	bind_u64(s, 6, m->state.last_pack);
 	return db_run(m->db, s);
 }
 
 static bool state_went_back(const struct meta_state *now, const struct meta_state *before)
 {
 	return now->epoch < before->epoch || now->applied_lsn < before->applied_lsn || now->next_ino < before->next_ino ||
-	       now->next_vol < before->next_vol || now->next_block < before->next_block;
+	       now->next_vol < before->next_vol || now->next_block < before->next_block ||
+	       now->last_pack < before->last_pack;
 }
 
 int meta_commit(struct meta *m)

@@ -7,7 +7,7 @@
  * lines.c     the volume table in memory                      rows.c     typed access to the four versioned tables
  * version.c   R1..R5                                          volume.c   R6, R7, R9 b and c
  * reclaim.c   R8, R9 a and d, R10, R11                        block.c    the block table
- * reader.c    reading and enumeration                         set.c, check.c
+ * reader.c    reading and enumeration                         set.c, check.c, repair.c
  */
 #ifndef FS_META_INTERNAL_H
 #define FS_META_INTERNAL_H
@@ -23,7 +23,11 @@
 
 #define META_FILE "meta.db"
 #define META_FILE_NEW "meta.db.new"
+#define META_COPY_FILE "meta.db.before-repair"
 #define META_RESERVE_FILE "meta.reserve"
+
+/* In block.codec, beside the codec: a repair found no bytes that verify. */
+#define CODEC_LOST 0x80
 
 /* ---- translate.c ---- */
 

@@ -46,6 +46,7 @@ struct meta_params {
 };
 struct meta_state {
 	uint64_t epoch, applied_lsn, next_ino, next_vol, next_block;
+	uint64_t last_pack; /* highest that a block ever lay in: what is deleted later may still name it */
 };
 
 /* Create meta.db with all of schema/ in it, durable when it returns.  -EEXIST. */
@@ -64,7 +65,7 @@ int meta_begin(struct meta *m) MUST_USE;
 int meta_commit(struct meta *m) MUST_USE;
 void meta_rollback(struct meta *m);
 /* The state as of the open transaction (or the last one).  Inside a transaction the caller may change applied_lsn, next_ino
- * and next_vol (only upwards); meta_commit stores them.  Epoch and next_block are moved by the functions below only. */
+ * and next_vol (only upwards); meta_commit stores them.  The others are moved by the functions below only. */
 struct meta_state *meta_state(struct meta *m);
 /* Copy WAL content into the database file as far as readers allow; own connection, may run on its own thread beside the
  * writer and never blocks it.  wal_bytes (may be NULL): bytes of WAL in use afterwards; 0 when all is copied, so that the
@@ -91,6 +92,7 @@ struct meta_block {
 	uint32_t pack, stored, len;
 	uint64_t off;
 	uint8_t codec;
+	bool lost; /* a repair found no bytes that verify, there (or anywhere: pack 0).  meta_block_move ends it */
 };
 
 /* ---- volumes ------------------------------------------------------------------------------------------------- */
@@ -164,7 +166,7 @@ int meta_block_find(struct meta *m, const uint8_t hash[HASH_BYTES], struct meta_
  * rollback, for a record in a pack may carry it (pack_format.h) and a repair goes by it. */
 uint64_t meta_block_next(struct meta *m);
 int meta_block_add(struct meta *m, struct meta_block *b) MUST_USE;
-/* Pack compaction: the block lies elsewhere now; the old place goes to `freed`. */
+/* The block lies elsewhere now (compaction, or the bytes of a lost one came back); the old place goes to `freed`. */
 int meta_block_move(struct meta *m, uint64_t id, uint32_t pack, uint64_t off, uint32_t stored, uint8_t codec) MUST_USE;
 /* Live stored bytes per pack, in pack order (a full scan: for compaction and check). */
 int meta_pack_usage(struct meta *m, int (*cb)(void *arg, uint32_t pack, uint64_t live_bytes, uint64_t blocks), void *arg) MUST_USE;
@@ -174,6 +176,8 @@ struct meta_freed {
 };
 int meta_freed_list(struct meta *m, struct meta_freed *out, int max) MUST_USE; /* returns the number */
 int meta_freed_done(struct meta *m, const struct meta_freed *f) MUST_USE;
+/* Is it named by the row of a block with this hash?  1 / 0. */
+int meta_block_at(struct meta *m, const uint8_t hash[HASH_BYTES], uint32_t pack, uint64_t off) MUST_USE;
 /* Is this place named by a block or freed row?  For finding garbage in packs after a crash.  1 / 0. */
 int meta_place_used(struct meta *m, const uint8_t hash[HASH_BYTES], uint32_t pack, uint64_t off) MUST_USE;
 
@@ -273,6 +277,29 @@ int meta_list_leaves(struct meta_reader *r, const struct meta_chain *c, uint64_t
  * number ("M2", see docs/metadata.md) through cb.  idle: reclaim has nothing left to do, so M8..M12 must hold as well.
  * Returns the number of violations, or -errno.  Outside a transaction. */
 int meta_check(struct meta *m, bool idle, void (*cb)(void *arg, const char *number, const char *text), void *arg) MUST_USE;
+/* References counted from the rows, where the block table says otherwise: cb for each block whose refs is another number, and,
+ * with row = false, for each that is named and not there.  Not inside a transaction (it would not see it).  -EUCLEAN: the file or
+ * the volume table is damaged, so that counting makes no sense. */
+int meta_recount(struct meta *m, int (*cb)(void *arg, uint64_t id, bool row, uint64_t refs), void *arg) MUST_USE;
+
+/* ---- repair: of a store that nobody uses, by one who knows the packs (fs/volume/repair.c) ----------------------- */
+
+/* Keep the database, as it was at the last meta_checkpoint that copied all, as meta.db.before-repair (replaced); durable.  May be
+ * called inside a transaction, of which the copy shows nothing. */
+int meta_keep_copy(struct meta *m) MUST_USE;
+/* Every row of the block table, whatever it holds.  sound: hash and prefix are what they must be.  cb must not write. */
+int meta_every_block(struct meta *m, int (*cb)(void *arg, const struct meta_block *b, uint64_t refs, bool sound), void *arg) MUST_USE;
+/* Set a block's row, there or not.  With pack 0 it lies nowhere, and can be released as any other. */
+int meta_repair_block(struct meta *m, const struct meta_block *b, uint64_t refs) MUST_USE;
+int meta_repair_refs(struct meta *m, uint64_t id, uint64_t refs) MUST_USE;
+/* A pack's places to give back, by offset; and one more of them. */
+int meta_repair_freed(struct meta *m, uint32_t pack, int (*cb)(void *arg, const struct meta_freed *f), void *arg) MUST_USE;
+int meta_repair_free(struct meta *m, const struct meta_freed *f) MUST_USE;
+/* Remove rows of lines that are none, orphans of volumes that are dead or gone, walks over nothing; cb says how many of a table. */
+int meta_repair_rows(struct meta *m, void (*cb)(void *arg, const char *table, uint64_t rows), void *arg) MUST_USE;
+/* All leaves / all names of all lines and epochs, tombstones left out: for finding the files that damage concerns. */
+int meta_every_leaf(struct meta *m, int (*cb)(void *arg, uint64_t ino, uint64_t idx, const uint64_t map[META_LEAF_SLOTS]), void *arg) MUST_USE;
+int meta_every_entry(struct meta *m, int (*cb)(void *arg, uint64_t dir, const void *name, size_t len, uint64_t ino), void *arg) MUST_USE;
 /* Every block row, in id order: for verifying content.  Outside a transaction. */
 int meta_block_list(struct meta *m, int (*cb)(void *arg, const struct meta_block *b, uint64_t refs), void *arg) MUST_USE;
 

@@ -13,9 +13,11 @@
 enum stmt_flags {
 	STMT_READ = 1 << 0,  /* readers prepare it too */
 	STMT_SCAN = 1 << 1,  /* may read a whole table: small tables, and recounts */
-	STMT_CHECK = 1 << 2, /* meta_check only: prepared when needed */
+	STMT_CHECK = 1 << 2, /* meta_check and repair only: prepared when needed */
 };
 
+/* A label that rows may not carry. */
+#define NO_LINE "line NOT IN (SELECT line FROM volume) AND line NOT IN (SELECT src FROM tail)"
 #define INODE_PAYLOAD "mode, uid, gid, nlink, size, rdev, atime, mtime, ctime, btime, alloc"
 
 /* clang-format off */
@@ -25,9 +27,9 @@ enum stmt_flags {
 	X(COMMIT, STMT_READ, "COMMIT") \
 	X(ROLLBACK, STMT_READ, "ROLLBACK") \
 	\
-	X(STORE_GET, 0, "SELECT uuid, block_size, hash_algo, codec, created_ns, epoch, applied_lsn, next_ino, next_vol, next_block" \
+	X(STORE_GET, 0, "SELECT uuid, block_size, hash_algo, codec, created_ns, epoch, applied_lsn, next_ino, next_vol, next_block, last_pack" \
 		" FROM store WHERE one = 1") \
-	X(STORE_SET, 0, "UPDATE store SET epoch = ?1, applied_lsn = ?2, next_ino = ?3, next_vol = ?4, next_block = ?5 WHERE one = 1") \
+	X(STORE_SET, 0, "UPDATE store SET epoch = ?1, applied_lsn = ?2, next_ino = ?3, next_vol = ?4, next_block = ?5, last_pack = ?6 WHERE one = 1") \
 	\
 	X(VOLUME_LIST, STMT_SCAN, "SELECT id, slot, generation, line, parent, pin, root, flags, uuid, name, origin, alias," \
 		" place_vol, place_dir, set_id, created_ns FROM volume ORDER BY id") \
@@ -143,6 +145,21 @@ enum stmt_flags {
 	X(MEMBER_INSERT, 0, "INSERT INTO setmember(set_id, pos, volume, snapshot, snapshot_uuid) VALUES(?1,?2,?3,?4,?5)") \
 	X(MEMBER_DELETE, 0, "DELETE FROM setmember WHERE set_id = ?1") \
 	X(MEMBER_LIST, 0, "SELECT volume, snapshot, snapshot_uuid FROM setmember WHERE set_id = ?1 ORDER BY pos") \
+	\
+	/* Repair; all but REPAIR_BLOCK, _REFS and _FREED read whole tables, once. */ \
+	X(REPAIR_BLOCKS, STMT_CHECK | STMT_SCAN, "SELECT id, hash, pack, off, stored, len, codec, refs, h8 FROM block ORDER BY id") \
+	X(REPAIR_BLOCK, STMT_CHECK, "INSERT OR REPLACE INTO block(id, h8, hash, pack, off, stored, len, codec, refs)" \
+		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)") \
+	X(REPAIR_REFS, STMT_CHECK, "UPDATE block SET refs = ?2 WHERE id = ?1") \
+	X(REPAIR_FREED, STMT_CHECK, "SELECT off, stored FROM freed WHERE pack = ?1 ORDER BY off") \
+	X(REPAIR_INODE, STMT_CHECK | STMT_SCAN, "DELETE FROM inode WHERE " NO_LINE) \
+	X(REPAIR_ENTRY, STMT_CHECK | STMT_SCAN, "DELETE FROM entry WHERE " NO_LINE) \
+	X(REPAIR_XATTR, STMT_CHECK | STMT_SCAN, "DELETE FROM xattr WHERE " NO_LINE) \
+	X(REPAIR_LEAF, STMT_CHECK | STMT_SCAN, "DELETE FROM leaf WHERE " NO_LINE) \
+	X(REPAIR_ORPHAN, STMT_CHECK | STMT_SCAN, "DELETE FROM orphan WHERE vol NOT IN (SELECT id FROM volume WHERE flags & 2 = 0)") \
+	X(REPAIR_WALK, STMT_CHECK | STMT_SCAN, "DELETE FROM walk WHERE line NOT IN (SELECT line FROM volume)") \
+	X(EVERY_LEAF, STMT_CHECK | STMT_SCAN, "SELECT ino, idx, map FROM leaf WHERE map IS NOT NULL") \
+	X(EVERY_ENTRY, STMT_CHECK | STMT_SCAN, "SELECT dir, name, ino FROM entry WHERE dead = 0 AND type <> 32") \
 	\
 	X(CHECK_STORE, STMT_CHECK, "SELECT epoch FROM store WHERE one = 1") \
 	X(CHECK_VOLUMES, STMT_CHECK | STMT_SCAN, "SELECT id, line, coalesce(parent, 0), coalesce(pin, 0), flags FROM volume ORDER BY id") \

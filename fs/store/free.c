@@ -84,12 +84,17 @@ static int punch(struct store *st, struct pack *p, uint64_t off, uint32_t stored
 	return r;
 }
 
+bool store_place_ok(const struct store *st, uint32_t pack, uint64_t off, uint32_t stored)
+{
+	return pack && off >= PACK_HEADER_BYTES && off <= INT64_MAX / 2 && off % PACK_ALIGN == 0 && stored && stored % PACK_ALIGN == 0 &&
+	       stored <= st->record_max;
+}
+
 int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored)
 {
 	struct pack *p;
 	uint64_t end;
-	if (!pack || off < PACK_HEADER_BYTES || off > INT64_MAX / 2 || off % PACK_ALIGN || !stored || stored % PACK_ALIGN ||
-	    stored > st->record_max)
+	if (!store_place_ok(st, pack, off, stored))
 		return -EINVAL;
 	if (store_tail_end(st, pack, &end) && off + stored > st->tail.base) {
 		int r = off + stored > end ? -EINVAL : store_flush(st);

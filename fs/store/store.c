@@ -110,7 +110,7 @@ static int config_check(const struct store_config *cfg)
 	return hash_available(cfg->hash_algo) ? 0 : -EOPNOTSUPP;
 }
 
-int store_open(struct io *io, const struct store_config *cfg, uint32_t first_new_pack, struct store **out)
+int store_open(struct io *io, const struct store_config *cfg, uint32_t last_pack, struct store **out)
 {
 	struct pack_list list;
 	int r = config_check(cfg);
@@ -134,12 +134,12 @@ int store_open(struct io *io, const struct store_config *cfg, uint32_t first_new
 		r = tail_init(&st->tail, st->record_max);
 	if (r == 0) {
 		r = list_packs(io, &list);
-		uint32_t highest = r == 0 && list.n ? list.nums[list.n - 1] : 0;
-		if (r == 0 && (first_new_pack ? first_new_pack <= highest : highest == UINT32_MAX))
+		uint32_t highest = MAX(last_pack, r == 0 && list.n ? list.nums[list.n - 1] : 0);
+		if (r == 0 && highest == UINT32_MAX)
 			r = -EINVAL;
 		if (r == 0)
 			r = tidy(st, &list);
-		st->space.next_num = first_new_pack ? first_new_pack : highest + 1;
+		st->space.next_num = highest + 1;
 		free(list.nums);
 	}
 	if (r < 0)

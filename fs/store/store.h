@@ -43,11 +43,11 @@ struct store_loc {
 };
 
 int store_format(struct io *io) MUST_USE; /* mkdir packs/, durable */
-/* io is borrowed.  first_new_pack: number for the next pack; must be above all existing ones (-EINVAL), 0 = highest found + 1.
- * A number must not come back while anything still names it (block rows, freed rows of a dropped pack): who drops packs
- * remembers the highest number ever used.  Removes empty packs and gives back what a crash left allocated behind the last
+/* io is borrowed.  last_pack: numbers up to it are not given to new packs, whether they exist or not.  A number must not come
+ * back while anything still names it (rows of blocks, places to give back), also when the pack is dropped or lost: who keeps
+ * such rows remembers the highest number they ever named.  Removes empty packs and gives back what a crash left allocated behind the last
  * ones.  -ENOENT: no packs/. -EOPNOTSUPP: hash not built in.  -EINVAL: block size or codec. */
-int store_open(struct io *io, const struct store_config *cfg, uint32_t first_new_pack, struct store **out) MUST_USE;
+int store_open(struct io *io, const struct store_config *cfg, uint32_t last_pack, struct store **out) MUST_USE;
 /* Does not sync: what was not store_sync'ed is garbage by definition.  NULL is fine. */
 void store_close(struct store *st);
 
@@ -86,6 +86,8 @@ int store_get(struct store *st, const struct store_loc *loc, const uint8_t hash[
  * Idempotent; a pack that is gone or a place already free is success.  -EUCLEAN: a valid record of another size begins there,
  * nothing was done; -EINVAL: no record can be there. */
 int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored) MUST_USE;
+/* Could a record lie there?  What store_free asks first; no look at the disk. */
+bool store_place_ok(const struct store *st, uint32_t pack, uint64_t off, uint32_t stored);
 /* Remove a whole pack that holds nothing live; not the current one (-EBUSY).  A pack that is gone is success.  Durable with
  * the next store_sync. */
 int store_drop_pack(struct store *st, uint32_t pack) MUST_USE;

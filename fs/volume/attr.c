@@ -114,7 +114,7 @@ static int new_acl_after_chmod(struct op *op, struct one_arg *g, struct meta_att
 static void size_items(struct op *op, struct one_arg *g, struct meta_attr *a, uint64_t size, struct items *it)
 {
 	if (size < a->size)
-		items_zero(it, g->v->id, g->ino, size, a->size - size);
+		items_zero(it, g->v->id, g->ino, size, file_end(op->fs, a->size) - size);
 	a->size = size;
 }
 

@@ -229,6 +229,8 @@ int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf)
 			if (r)
 				return r;
 		}
+		if (!loc.pack) /* lost (repair.c) */
+			return -EUCLEAN;
 		sl = (struct store_loc){ loc.pack, loc.off, loc.stored, loc.len, loc.codec };
 		/* A reader of a few KiB is served without keeping the whole block (store_get verifies the part). */
 		if (n < c->block_size / 2 && n) {
@@ -258,7 +260,6 @@ int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf)
 		atomic_fetch_add(&fs->stat.verify_errors, 1);
 		msg(LOG_ERR, "block=%llu does not verify: pack=%u off=%llu; its bytes are refused (EIO)", (unsigned long long)id,
 		    loc.pack, (unsigned long long)loc.off);
-		return -EIO;
 	}
 	return r;
 }

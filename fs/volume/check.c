@@ -11,8 +11,9 @@ struct checker {
 	const struct fs_check_options *o;
 	uint64_t bad;
 	uint8_t *buf; /* block_size */
-	/* volumes */
 	uint64_t volumes;
+	uint64_t *lost; /* ids of blocks that cannot be read; owned */
+	size_t nlost, cap_lost;
 };
 
 static void report(struct checker *c, const char *number, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -37,17 +38,65 @@ static void forward(void *arg, const char *number, const char *text)
 		c->o->report(c->o->arg, number, text);
 }
 
+static int add_lost(struct checker *c, uint64_t id)
+{
+	int r = array_room((void **)&c->lost, c->nlost, &c->cap_lost, sizeof(*c->lost));
+
+	if (!r)
+		c->lost[c->nlost++] = id;
+	return r;
+}
+
+static const char *block_state(struct checker *c, const struct meta_block *b, bool sound)
+{
+	struct store_loc loc = { b->pack, b->off, b->stored, b->len, b->codec };
+	int r;
+
+	if (!sound)
+		return "its hash is damaged";
+	if (!b->pack)
+		return "lost";
+	r = store_get(c->fs->store, &loc, b->hash, 0, c->fs->block_size, c->buf);
+	return !r ? NULL : r == -EUCLEAN ? "bytes do not verify" : r == -ENOENT ? "its pack is gone" : strerror(-r);
+}
+
 /* I7: every block verifies. */
-static int check_block(void *arg, const struct meta_block *b, uint64_t refs)
+static int check_block(void *arg, const struct meta_block *b, uint64_t refs, bool sound)
 {
 	struct checker *c = arg;
-	struct store_loc loc = { b->pack, b->off, b->stored, b->len, b->codec };
-	int r = store_get(c->fs->store, &loc, b->hash, 0, c->fs->block_size, c->buf);
+	const char *state = block_state(c, b, sound);
 
-	if (r)
-		report(c, "I7", "block=%llu refs=%llu pack=%u off=%llu: %s", (unsigned long long)b->id, (unsigned long long)refs, b->pack,
-		       (unsigned long long)b->off, r == -EUCLEAN ? "bytes do not verify" : strerror(-r));
-	return 0;
+	if (!state)
+		return 0;
+	report(c, "I7", "block=%llu refs=%llu pack=%u off=%llu: %s", (unsigned long long)b->id, (unsigned long long)refs, b->pack,
+	       (unsigned long long)b->off, state);
+	return add_lost(c, b->id);
+}
+
+static int on_missing(void *arg, uint64_t id, bool row, uint64_t refs)
+{
+	return row ? 0 : add_lost(arg, id);
+}
+
+static void on_file(void *arg, const char *text)
+{
+	forward(arg, "lost", text); /* no violation more, but what it comes to: not counted */
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What people need to know of blocks that are gone: the files. */
+static int name_files(struct checker *c)
+{
+	if (!c->nlost)
+		return 0;
+	qsort(c->lost, c->nlost, sizeof(*c->lost), compare_ids);
+	return damage_files(c->fs, c->lost, c->nlost, on_file, c);
 }
 
 /* I1 the other way round, when idle: nothing in the packs that no row names.  (The pack being written may hold what a
@@ -106,7 +155,12 @@ static int check_locked(struct checker *c, bool idle)
 	if (r < 0)
 		return r;
 	c->bad += (uint64_t)r;
-	r = 0;
+	if (r)
+		r = meta_recount(fs->meta, on_missing, c);
+	if (r == -EUCLEAN) /* reported above */
+		r = 0;
+	if (r)
+		return r;
 	if (!fs->pending.head) {
 		r = meta_volume_list(fs->meta, check_volume, c);
 		if (!r && c->volumes != fs->vtab.count)
@@ -117,7 +171,9 @@ static int check_locked(struct checker *c, bool idle)
 			report(c, "I13", "%llu bytes of space still reserved with nothing to convert", (unsigned long long)st.reserved_bytes);
 	}
 	if (!r && c->o->verify_blocks)
-		r = meta_block_list(fs->meta, check_block, c);
+		r = meta_every_block(fs->meta, check_block, c);
+	if (!r)
+		r = name_files(c);
 	if (!r && idle)
 		r = store_list_packs(fs->store, check_pack, c);
 	return r;
@@ -137,5 +193,6 @@ int fs_check(struct fs *fs, const struct fs_check_options *o)
 	r = check_locked(&c, o->drain && !fs->pending.head);
 	pthread_mutex_unlock(&fs->writer_lock);
 	free(c.buf);
+	free(c.lost);
 	return r ? r : (int)MIN(c.bad, (uint64_t)INT32_MAX);
 }

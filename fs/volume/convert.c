@@ -26,6 +26,7 @@ struct job {
 	uint32_t len;		 /* without trailing zeros */
 	uint8_t hash[HASH_BYTES];
 	bool encode;
+	uint64_t lost; /* a block with bytes of which a part is needed here, and which are gone; 0: none */
 	struct store_blob blob;
 	int err;
 };
@@ -78,11 +79,14 @@ static uint32_t trim_zeros(const uint8_t *p, uint32_t len)
 	return len;
 }
 
+/* Waiting would not bring lost bytes back, and all that comes behind would wait too.  So the lost block, new here or not, takes
+ * the whole place: nothing is made up for what was not written now, reads fail, and a write of the whole block heals it. */
 static int patch(struct fs *fs, struct job *j, const struct extent *e)
 {
 	uint64_t a = MAX(e->off, j->off), b = MIN(e->off + e->len, j->off + fs->block_size);
 	uint8_t *to = j->data + (a - j->off);
 	uint64_t id;
+	int r;
 
 	switch (e->kind) {
 	case EXTENT_LOG:
@@ -96,7 +100,10 @@ static int patch(struct fs *fs, struct job *j, const struct extent *e)
 			memset(to, 0, b - a);
 			return 0;
 		}
-		return bcache_read(fs, id, a & (fs->block_size - 1), b - a, to);
+		r = bcache_read(fs, id, a & (fs->block_size - 1), b - a, to);
+		if (r == -EUCLEAN)
+			j->lost = id;
+		return r == -EUCLEAN ? 0 : r;
 	}
 }
 
@@ -108,9 +115,13 @@ static int assemble(struct fs *fs, struct job *j)
 		r = bcache_read_at(fs, &j->old, j->data);
 	else
 		memset(j->data, 0, fs->block_size);
+	if (r == -EUCLEAN || r == -ENOENT) {
+		j->lost = j->old.id;
+		r = 0;
+	}
 	for (const struct extent *e = j->first; !r && e <= j->last; e++)
 		r = patch(fs, j, e);
-	if (r)
+	if (r || j->lost)
 		return r;
 	j->len = trim_zeros(j->data, fs->block_size);
 	return j->len ? store_hash(fs->store, j->data, j->len, j->hash) : 0;
@@ -257,23 +268,25 @@ void convert_free(struct convert *c)
 
 /* ---- the writer's part ---- */
 
+/* -ENOENT: to be stored, as a new block (*id 0) or as a lost one whose bytes these are. */
 static int find_block(struct convert *c, struct job *j, uint64_t *id)
 {
 	struct meta_block b;
 	int r = meta_block_find(c->fs->meta, j->hash, &b);
 
-	if (!r)
-		*id = b.id;
-	return r;
+	*id = r ? 0 : b.id;
+	return !r && b.lost ? -ENOENT : r;
 }
 
+/* *id as find_block left it. */
 static int store_block(struct convert *c, struct job *j, uint64_t *id)
 {
+	struct meta *m = c->fs->meta;
 	struct store_loc loc;
 	struct meta_block b = { .len = j->len };
 	int r;
 
-	j->blob.id = meta_block_next(c->fs->meta);
+	j->blob.id = *id ? *id : meta_block_next(m);
 	r = store_append(c->fs->store, &j->blob, &loc);
 	if (r)
 		return r;
@@ -281,12 +294,14 @@ static int store_block(struct convert *c, struct job *j, uint64_t *id)
 	store_unreserve(c->fs->store, c->fs->space_unit);
 	c->given_back++;
 	atomic_fetch_add_explicit(&c->fs->stat.stored_blocks, 1, memory_order_relaxed);
+	if (*id)
+		return meta_block_move(m, *id, loc.pack, loc.off, loc.stored, loc.codec);
 	memcpy(b.hash, j->hash, HASH_BYTES);
 	b.pack = loc.pack;
 	b.off = loc.off;
 	b.stored = loc.stored;
 	b.codec = loc.codec;
-	r = meta_block_add(c->fs->meta, &b);
+	r = meta_block_add(m, &b);
 	KAGEFS_ASSERT(r || b.id == j->blob.id);
 	*id = b.id;
 	return r;
@@ -348,6 +363,12 @@ static int flush_group(struct convert *c)
 				r = store_block(c, j, &id);
 			else if (!r)
 				atomic_fetch_add_explicit(&c->fs->stat.dedup_hits, 1, memory_order_relaxed);
+		}
+		if (!r && j->lost) {
+			msg(LOG_ERR, "volume=%llu inode=%llu offset=%llu: block=%llu cannot be read, so what was written to a part of it is lost",
+			    (unsigned long long)c->vol, (unsigned long long)c->ino, (unsigned long long)j->off,
+			    (unsigned long long)j->lost);
+			id = j->lost;
 		}
 		if (!r) {
 			set_slot(c, j->leaf, j->slot, id);

@@ -29,6 +29,14 @@ static int file_attr(struct fs *fs, struct vol *v, uint64_t ino, struct meta_att
 
 /* ---- read ---- */
 
+/* Damage is EIO for who reads a file. */
+static int read_block(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf)
+{
+	int r = bcache_read(fs, id, off, n, buf);
+
+	return r == -EUCLEAN ? -EIO : r;
+}
+
 /* A stretch no overlay knows: the leaves say, block by block. */
 static int read_stored(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off, uint64_t len, uint8_t *buf)
 {
@@ -52,7 +60,7 @@ static int read_stored(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off,
 		}
 		id = have ? leaf.map[block % META_LEAF_SLOTS] : 0;
 		if (id) {
-			r = bcache_read(fs, id, in, n, buf);
+			r = read_block(fs, id, in, n, buf);
 			if (r == -ENOENT) {
 				/* The leaf in memory is older than the block's release: read it afresh. */
 				rows_forget(fs, &k);
@@ -86,7 +94,7 @@ static int read_pieces(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off,
 			memset(to, 0, c->len);
 			break;
 		case PIECE_BLOCK:
-			r = bcache_read(fs, c->pos, c->off & (fs->block_size - 1), c->len, to);
+			r = read_block(fs, c->pos, c->off & (fs->block_size - 1), c->len, to);
 			if (r == -ENOENT)
 				r = -ESTALE;
 			break;
@@ -240,7 +248,7 @@ static int fallocate_fn(struct op *op, void *p)
 	if (r)
 		goto out;
 	if (w->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
-		uint64_t stop = MIN(end, a.size); /* beyond the end it is zero already */
+		uint64_t stop = end < a.size ? end : file_end(op->fs, a.size); /* behind that it is zero already */
 
 		if (w->off < stop)
 			items_zero(&it, w->v->id, w->ino, w->off, stop - w->off);

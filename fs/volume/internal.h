@@ -332,7 +332,7 @@ bool pins_has(struct pins *p, uint64_t id);
 struct bcache;
 int bcache_new(uint32_t block_size, struct bcache **out) MUST_USE; /* caches nothing until bcache_limit */
 void bcache_free(struct bcache *c);
-/* Bytes [off, off + n) of block id, verified. */
+/* Bytes [off, off + n) of block id, verified.  -EUCLEAN: they are damaged or lost, as opposed to -EIO; -ENOENT: no such block. */
 int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf) MUST_USE;
 /* All of a block (zeros beyond its length) from the place the caller knows; nothing is kept.  For ids of an open transaction. */
 int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf) MUST_USE;
@@ -536,6 +536,32 @@ static inline struct timespec ns_to_timespec(int64_t ns)
 	return (struct timespec){ ns / 1000000000, ns % 1000000000 };
 }
 int random_bytes(void *buf, size_t n) MUST_USE;
+/* Room for one more element in an array of n with room for *cap; *v may move. */
+static inline int array_room(void **v, size_t n, size_t *cap, size_t size)
+{
+	size_t more = *cap ? *cap * 2 : 64;
+	void *p;
+
+	if (n < *cap)
+		return 0;
+	p = realloc(*v, more * size);
+	if (!p)
+		return -ENOMEM;
+	*v = p;
+	*cap = more;
+	return 0;
+}
+
+/* Where the last block of a file ends: behind its size it holds zeros, so that zeros up to there need nothing of the old block. */
+static inline uint64_t file_end(const struct fs *fs, uint64_t size)
+{
+	return MIN((size + fs->block_size - 1) & ~(uint64_t)(fs->block_size - 1), (uint64_t)INT64_MAX);
+}
+
+/* repair.c; at a mount, before anything else looks at blocks. */
+int repair_store(struct fs *fs, struct fs_repair *o) MUST_USE;
+/* damage.c; a line for each file in each living volume that names one of these blocks (sorted).  Writer's thread. */
+int damage_files(struct fs *fs, const uint64_t *ids, size_t n, void (*cb)(void *arg, const char *text), void *arg) MUST_USE;
 
 /* attr.c */
 #define ACL_ACCESS_NAME "system.posix_acl_access"

@@ -276,7 +276,11 @@ static int open_parts(struct fs *fs)
 	sc.pack_bytes = fs->opt.pack_bytes;
 	memory_plan_blocks(&fs->memory, p->block_size);
 	sc.sums_bytes = fs->memory.chunk_sums;
-	r = store_open(fs->io, &sc, 0, &fs->store);
+	r = store_open(fs->io, &sc, (uint32_t)meta_state(fs->meta)->last_pack, &fs->store);
+	if (!r)
+		r = vtab_load(&fs->vtab, fs->meta);
+	if (!r && fs->opt.repair) /* behind the volumes: where they do not hang together, whose rows are nobody's is not known */
+		r = repair_store(fs, fs->opt.repair);
 	if (!r)
 		r = reclaim_garbage_at_mount(fs);
 	if (!r)
@@ -285,8 +289,6 @@ static int open_parts(struct fs *fs)
 		r = bcache_new(fs->block_size, &fs->bcache);
 	if (!r)
 		r = pins_new(&fs->pins);
-	if (!r)
-		r = vtab_load(&fs->vtab, fs->meta);
 	if (!r)
 		r = meta_set_list(fs->meta, load_set, fs);
 	if (r)

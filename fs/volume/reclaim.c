@@ -123,6 +123,8 @@ int reclaim_step(struct fs *fs)
 {
 	int r;
 
+	if (fs->opt.read_only) /* somebody may look at it because it is damaged: nothing is given back on the strength of its counts */
+		return 0;
 	atomic_fetch_add_explicit(&fs->stat.reclaim_steps, 1, memory_order_relaxed);
 	r = punch_step(fs);
 	if (!r)
@@ -143,20 +145,86 @@ int reclaim_step(struct fs *fs)
 
 struct garbage {
 	struct fs *fs;
-	uint64_t found, used; /* used: of the pack at hand */
+	uint64_t found, used, kept; /* used: of the pack at hand */
+	struct store_record *odd; /* records of blocks that once were in the table and are not; owned */
+	size_t nodd, cap_odd;
+	bool missing; /* leaves name blocks that have no row */
+	uint8_t *buf; /* block_size; owned */
 };
+
+static int garbage_free(struct garbage *g, const struct store_record *rec)
+{
+	g->found++;
+	return store_free(g->fs->store, rec->loc.pack, rec->loc.off, rec->loc.stored);
+}
+
+/* Does the row of the same block lead to its bytes, and elsewhere?  0: yes, 1: no, so this record is kept; -ENOENT: no row. */
+static int garbage_beside(struct garbage *g, const struct store_record *rec)
+{
+	struct meta_block b;
+	int r = meta_find_block(meta_writer_view(g->fs->meta), rec->id, &b);
+
+	if (!r && b.pack == rec->loc.pack && b.off == rec->loc.off)
+		r = -EUCLEAN;
+	if (!r && !g->buf)
+		r = (g->buf = malloc(g->fs->block_size)) ? 0 : -ENOMEM;
+	if (!r) {
+		struct store_loc loc = { b.pack, b.off, b.stored, b.len, b.codec };
+
+		r = store_get(g->fs->store, &loc, b.hash, 0, g->fs->block_size, g->buf);
+		r = r == -ENOENT ? -EUCLEAN : r;
+	}
+	if (r != -EUCLEAN)
+		return r;
+	g->kept++;
+	return 1;
+}
 
 static int garbage_record(void *arg, const struct store_record *rec)
 {
 	struct garbage *g = arg;
-	int used = meta_place_used(g->fs->meta, rec->hash, rec->loc.pack, rec->loc.off);
+	int r = meta_place_used(g->fs->meta, rec->hash, rec->loc.pack, rec->loc.off);
 
-	if (used) {
+	if (r > 0)
 		g->used++;
-		return used < 0 ? used : 0;
+	if (r && r != -EUCLEAN)
+		return MIN(r, 0);
+	/* A copy that lost, or an id that was never committed?  Else a row may have been lost or damaged, and this be the last of
+	 * a block. */
+	if (rec->id && rec->id < meta_block_next(g->fs->meta)) {
+		r = garbage_beside(g, rec);
+		if (r == -ENOENT) {
+			r = array_room((void **)&g->odd, g->nodd, &g->cap_odd, sizeof(*g->odd));
+			if (!r)
+				g->odd[g->nodd++] = *rec;
+			return r;
+		}
+		if (r)
+			return MIN(r, 0);
 	}
-	g->found++;
-	return store_free(g->fs->store, rec->loc.pack, rec->loc.off, rec->loc.stored);
+	return garbage_free(g, rec);
+}
+
+static int on_missing(void *arg, uint64_t id, bool row, uint64_t refs)
+{
+	struct garbage *g = arg;
+
+	g->missing = g->missing || !row;
+	return 0;
+}
+
+/* What a failed transaction stored looks the same as a block whose row is lost.  Rare enough to count references for it. */
+static int garbage_odd(struct garbage *g)
+{
+	int r = g->nodd ? meta_recount(g->fs->meta, on_missing, g) : 0;
+
+	if (r == -EUCLEAN || g->missing) {
+		msg(LOG_ERR, "the block table has lost rows that files need; unmount and run 'kagefs check --repair'");
+		return 0;
+	}
+	for (size_t i = 0; !r && i < g->nodd; i++)
+		r = garbage_free(g, &g->odd[i]);
+	return r;
 }
 
 static int last_pack(void *arg, const struct store_pack_info *info)
@@ -181,6 +249,13 @@ int reclaim_garbage_at_mount(struct fs *fs)
 		if (r == -ENOENT)
 			r = 0;
 	}
+	if (!r)
+		r = garbage_odd(&g);
+	free(g.odd);
+	free(g.buf);
+	if (g.kept)
+		msg(LOG_ERR, "%llu rows of the block table lead to damaged bytes; unmount and run 'kagefs check --repair'",
+		    (unsigned long long)g.kept);
 	if (g.found)
 		msg(LOG_INFO, "gave back %llu blocks that were stored but not committed before the last stop", (unsigned long long)g.found);
 	return r;

@@ -78,6 +78,14 @@ struct fs_format_options {
 #define FS_BLOCK_SIZE_DEFAULT 65536
 #define FS_MEMORY_DEFAULT (512ull << 20)
 
+/* What opening for repair found; see fs/volume/repair.c for what is mended. */
+struct fs_repair {
+	bool verify_blocks; /* read and verify every block, not only those that the rows show to be wrong */
+	void (*report)(void *arg, const char *text); /* one line for each thing mended; may be NULL */
+	void *arg;
+	uint64_t mended, lost; /* out: things mended; blocks that files name and nothing holds any more */
+};
+
 struct fs_open_options {
 	bool read_only;
 	uint64_t memory_bytes;	 /* bound for all memory; 0: FS_MEMORY_DEFAULT */
@@ -87,6 +95,7 @@ struct fs_open_options {
 	unsigned workers;	 /* hashing and compressing; 0: as many as CPUs */
 	uint64_t pack_bytes;	 /* size of a pack; 0: default (256 MiB) */
 	uint64_t compact_after;	 /* bytes of dead blocks after which sparse packs are searched for; 0: default (64 MiB) */
+	struct fs_repair *repair; /* mend the store first; NULL: no.  The database as it was is kept as meta.db.before-repair */
 	bool manual;		 /* tests: no apply, reclaim or checkpoint by itself, only through fs_run_background */
 	/* Called from a thread of this layer that holds no lock: drop the kernel's cached pages of every inode of this volume
 	 * with writable opens or mappings, after writing dirty ones back through fs_write.  May be NULL. */

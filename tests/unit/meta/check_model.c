@@ -200,7 +200,7 @@ static int block_for(struct run *t, unsigned content, uint64_t *id)
 	hash_of(content, hash);
 	r = meta_block_find(t->m, hash, &b);
 	if (r == -ENOENT) {
-		b = (struct meta_block){.pack = content % 3, .off = meta_state(t->m)->next_block * 64, .stored = 50, .len = 64};
+		b = (struct meta_block){.pack = 1 + content % 3, .off = meta_state(t->m)->next_block * 64, .stored = 50, .len = 64};
 		memcpy(b.hash, hash, sizeof(hash));
 		r = meta_block_add(t->m, &b);
 	}

@@ -534,7 +534,7 @@ START_TEST(test_blocks_die_revive_move_and_are_given_back)
 	end(s.m);
 	ck_assert_int_eq(meta_place_used(s.m, hash, f[0].pack, f[0].off), 0);
 	ck_assert_int_eq(meta_freed_list(s.m, f, 8), 1);
-	ck_assert_uint_eq(f[0].pack, 0);
+	ck_assert_uint_eq(f[0].pack, 1);
 	ck_zero(meta_find_block(meta_writer_view(s.m), a, &blk));
 	ck_assert_uint_eq(blk.pack, 7);
 	ck_assert_uint_eq(blk.off, 4096);
@@ -569,10 +569,10 @@ START_TEST(test_pack_usage)
 	end(s.m);
 	ck_zero(meta_pack_usage(s.m, on_usage, &u));
 	ck_assert_uint_eq(u.n, 2);
-	ck_assert_uint_eq(u.pack[0], 0);
+	ck_assert_uint_eq(u.pack[0], 1);
 	ck_assert_uint_eq(u.bytes[0], 200);
 	ck_assert_uint_eq(u.blocks[0], 2);
-	ck_assert_uint_eq(u.pack[1], 2);
+	ck_assert_uint_eq(u.pack[1], 3);
 	ck_assert_uint_eq(u.bytes[1], 100);
 }
 END_TEST

@@ -153,7 +153,7 @@ void delete_volume(struct meta *m, uint64_t id)
 
 uint64_t add_block(struct meta *m, unsigned content)
 {
-	struct meta_block b = {.pack = content / 100, .off = 0, .stored = 100, .len = 4096};
+	struct meta_block b = {.pack = 1 + content / 100, .off = 0, .stored = 100, .len = 4096};
 	int r;
 
 	memset(b.hash, 0, sizeof(b.hash));

@@ -11,5 +11,6 @@ Suite *make_file_suite(void);
 Suite *make_snap_suite(void);
 Suite *make_open_suite(void);
 Suite *make_memory_suite(void);
+Suite *make_repair_suite(void);
 
 #endif
