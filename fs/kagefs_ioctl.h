@@ -120,8 +120,8 @@ struct kagefs_ioc_volume_get {
 };
 
 /* KAGEFS_IOC_VOLUME_SET: set or clear KAGEFS_VOL_READ_ONLY.  Making it read-only also stops open writable handles and
- * shared mappings (-EROFS on their next write).  -EPERM to clear it on a sealed volume; -EINPROGRESS: not done within
- * wait_ms, call again.  Idempotent. */
+ * shared mappings (-EROFS on their next write; what mappings held at the first call is in).  -EPERM to clear it on a sealed
+ * volume; -EINPROGRESS: not done within wait_ms, call again.  Idempotent. */
 struct kagefs_ioc_volume_set {
 	__u32 flags; /* in: KAGEFS_VOL_READ_ONLY or 0: the new value */
 	__u32 mask;  /* in: KAGEFS_VOL_READ_ONLY: which bits of flags count */
@@ -143,10 +143,11 @@ struct kagefs_ioc_volume_list {
 };
 
 /* KAGEFS_IOC_ROLLBACK: put a writable copy of `snapshot` where `volume` is bound.  What it replaced stays as a read-only
- * snapshot of the new volume, under the name returned.  -ENOENT; -EINVAL snapshot is not of this volume. */
+ * snapshot of the new volume, under the name returned; what mappings held at the first call is in it.  -ENOENT; -EINVAL
+ * snapshot is not of this volume; -EINPROGRESS: nothing done within wait_ms, call again. */
 struct kagefs_ioc_rollback {
 	__u32 flags; /* in: 0 */
-	__u32 reserved0;
+	__u32 wait_ms;
 	__u64 volume;
 	__u64 snapshot;
 	__u64 new_volume;		      /* out: id now bound at the place */
@@ -210,8 +211,9 @@ struct kagefs_set_member {
 };
 
 /* KAGEFS_IOC_SET_PREPARE: announce a set (uuid chosen by the caller, not zero) and start flushing, so that the commit is
- * short.  Called again with the same uuid: replaces volumes, flags and record, and polls.  Out: state PREPARING or PREPARED.
- * -ENOENT a volume does not exist; -EEXIST the set is committed already; -EINVAL no or a doubled volume, or > 64. */
+ * short: what shared mappings hold is written, and all of it made durable.  Called again with the same uuid: replaces volumes,
+ * flags and record, and polls; other volumes are flushed anew.  Out: state PREPARING or PREPARED.  -EINPROGRESS its commit
+ * goes on; -ENOENT a volume does not exist; -EEXIST the set is committed already; -EINVAL no or a doubled volume, or > 64. */
 struct kagefs_ioc_set_prepare {
 	__u32 flags; /* in: KAGEFS_SET_WRITABLE, _KEEP, _ANY_WRITER */
 	__u32 state; /* out */
@@ -226,12 +228,14 @@ struct kagefs_ioc_set_prepare {
 	__u8 record[KAGEFS_SET_RECORD_MAX];
 };
 
-/* KAGEFS_IOC_SET_COMMIT: copy all volumes of the set at one instant.  Either after PREPARE (nvolumes 0: flags, owner,
- * writer are those of PREPARE and ignored here), or on its own with everything filled in.  name: of the copies in
+/* KAGEFS_IOC_SET_COMMIT: copy all volumes of the set at one instant, with what shared mappings held at the first call.
+ * Either after PREPARE (nvolumes 0: flags, owner, writer are those of PREPARE and ignored here), or on its own with
+ * everything filled in.  name: of the copies in
  * .snapshots; empty: @GMT-YYYY.MM.DD-HH.MM.SS of the instant, or the next second that is free in every volume of the set.
  * deadline_ms: from the first call; not durable by then: revoked, -ETIME, state is as before the call.
- * Out: state COMMITTED, members, name; or -EINPROGRESS: not durable within wait_ms; call again with the same uuid and
- * nvolumes 0 (the answer for a set already COMMITTED is 0 again).
+ * Out: state COMMITTED, members, name; or -EINPROGRESS: not done and durable within wait_ms; call again with the same uuid and
+ * nvolumes 0: name, record and deadline stay those of the first call (the answer for a set already COMMITTED is 0 again).
+ * Until then it may be that nothing is copied yet, and without further calls nothing will be.
  * -ENOENT no such set or volume; -EEXIST name taken, or with nvolumes != 0 the uuid is in use; -ENOSPC. */
 struct kagefs_ioc_set_commit {
 	__u32 flags; /* in: as PREPARE */

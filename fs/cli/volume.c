@@ -318,7 +318,7 @@ int verb_snapshot_set(const struct verb *v, int argc, char **argv)
 
 int verb_rollback(const struct verb *v, int argc, char **argv)
 {
-	struct kagefs_ioc_rollback a = {0};
+	struct kagefs_ioc_rollback a;
 	struct kagefs_volume_info vol, snap;
 	CLEANUP_FD int fd = -1;
 	int err, code;
@@ -332,10 +332,13 @@ int verb_rollback(const struct verb *v, int argc, char **argv)
 	err = target_snapshot(fd, vol.id, argv[optind + 1], &snap);
 	if (err == -ENOENT)
 		return cli_fail(EXIT_FAILED, v->name, argv[optind + 1], "there is no such snapshot", "see 'kagefs snapshot list'");
-	a.volume = vol.id;
-	a.snapshot = snap.id;
-	if (!err)
+	while (!err) {
+		a = (struct kagefs_ioc_rollback){.volume = vol.id, .snapshot = snap.id, .wait_ms = KAGEFS_WAIT_MS_MAX};
 		err = target_ioctl(fd, KAGEFS_IOC_ROLLBACK, &a);
+		if (err != -EINPROGRESS)
+			break;
+		err = 0;
+	}
 	if (err)
 		return cli_fail_errno(EXIT_FAILED, v->name, argv[optind], err, NULL);
 	printf("kept as ");

@@ -9,7 +9,7 @@
  * look-up count, so open files need no holds of their own.
  *
  * No lock is held across fuse_reply_*, and notifications go out only from threads that serve no request of the kernel that
- * could hold an inode lock: the ioctl pool (an ioctl holds none) and the engine's push_out thread.
+ * could hold an inode lock: the ioctl pool (an ioctl holds none) and the engine's push-out threads.
  */
 #ifndef FS_FUSE_MNT_H
 #define FS_FUSE_MNT_H
@@ -20,9 +20,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "fs/base/pool.h"
 #include "fs/fuse/latency.h"
 #include "fs/fuse/mount.h"
-#include "fs/fuse/pool.h"
 #include "fs/fuse/wire.h"
 #include "fs/volume/volume.h"
 

@@ -32,8 +32,8 @@
  *   vol->names          one per volume: everything that changes names or link counts
  *   vtab->chain         rwlock: parents, pins, lines, tails.  Shared during a database look-up; exclusive for memory only
  *   inode->lock         content and attributes of one inode; several: in (vol, ino) order
- *   vtab->lock, row shard, fs->pending.lock, inode table shard, known nodes shard, block cache: leaves; no other lock is taken under them, except
- *                       pending.lock > log (log_append)
+ *   vtab->lock, row shard, fs->pending.lock, inode table shard, known nodes shard, block cache, pushes: leaves; no other
+ *                       lock is taken under them, except pending.lock > log (log_append)
  * writer_lock (the database writer: apply, reclaim, check) stands outside: it is taken with none of these held, and these
  * are taken for short times under it.
  */
@@ -435,6 +435,8 @@ struct set {
 	int64_t deadline_ns;  /* monotonic; COMMITTING */
 	uint64_t prepare_lsn; /* durable up to here: PREPARED */
 	bool busy;	      /* a call works on it; others wait */
+	bool pushed;	      /* PREPARING: pushed out, and all of it lies before prepare_lsn */
+	struct set_call *call; /* owned; a commit that waits for its push-out (set_commit.c); NULL: none */
 };
 RB_HEAD(set_ids, set);
 RB_HEAD(set_uuids, set);
@@ -495,6 +497,7 @@ struct fs {
 	struct pins *pins;
 	struct bcache *bcache;
 	struct sets sets;
+	struct pushes *pushes; /* push.h */
 	struct pending_queue pending;
 
 	struct {

@@ -372,6 +372,8 @@ int fs_open(struct io *io, const struct fs_open_options *o, char *holder, size_t
 	init_memory(fs);
 	r = vtab_init(&fs->vtab);
 	if (!r)
+		r = pushes_new(fs->opt.push_out, fs->opt.arg, &fs->pushes);
+	if (!r)
 		r = open_parts(fs);
 	if (!r && !o->manual)
 		r = background_start(fs);
@@ -385,10 +387,17 @@ int fs_open(struct io *io, const struct fs_open_options *o, char *holder, size_t
 	return 0;
 }
 
+static void stop_pushing(struct fs *fs)
+{
+	pushes_free(fs->pushes);
+	fs->pushes = NULL;
+}
+
 void fs_abandon(struct fs *fs)
 {
 	if (!fs)
 		return;
+	stop_pushing(fs);
 	background_stop(fs);
 	if (fs->log)
 		log_abandon(fs->log);
@@ -406,6 +415,7 @@ int fs_close(struct fs *fs)
 	int64_t until = clock_monotonic_ns() + CLOSE_APPLY_NS;
 	int r, e;
 
+	stop_pushing(fs);
 	background_stop(fs);
 	r = log_wait(fs->log, UINT64_MAX);
 	pthread_mutex_lock(&fs->writer_lock);

@@ -3,7 +3,8 @@
  * Shadow copy sets: prepare, and commit at one instant (set_ops.c has the rest).  fs/kagefs_ioctl.h is the contract of every call.
  *
  * States (struct set.state, the ABI's code words) and who moves them:
- *   PREPARING   set_prepare; memory only          -> PREPARED when the log is durable up to prepare_lsn
+ *   PREPARING   set_prepare; memory only          -> PREPARED when what mappings dirtied is pushed out (pushed) and the log
+ *               is durable up to prepare_lsn
  *   PREPARED    memory only                       -> COMMITTING by commit_fn
  *   COMMITTING  in the log since commit_fn's record -> COMMITTED by a second record once that is durable (confirm), or
  *               revoked (deadline, failure; at mount: sets_recover) by a record that deletes copies and set
@@ -11,6 +12,10 @@
  *   SEALED      ends by deletion
  * The commit record alone never makes a set valid: only the confirming record does, so that a commit whose caller was told
  * "too late" is gone whatever dies when.
+ *
+ * A commit first pushes out once more, also after a PREPARE: its copies hold what a mapping held when it was called.  While
+ * that goes on it is a struct set_call of its set; one without a PREPARE makes a set of its own for that (alone), which goes
+ * when the commit fails.
  *
  * A commit runs on the calling thread and waits at most wait_ms; when the flush takes longer the set is finished by the next
  * call for it, or by the background (sets_tick), whichever comes first.
@@ -66,11 +71,9 @@ void set_record(struct meta_set *m, const void *record, uint32_t len)
 	m->record_version++;
 }
 
-/* Durable up to lsn within ms?  0, -EINPROGRESS, or the log's error. */
-static int wait_durable(struct fs *fs, uint64_t lsn, uint32_t ms)
+/* Durable up to lsn by then?  0, -EINPROGRESS, or the log's error. */
+static int wait_durable(struct fs *fs, uint64_t lsn, int64_t until_ns)
 {
-	int64_t until = clock_monotonic_ns() + (int64_t)MIN(ms, (uint32_t)KAGEFS_WAIT_MS_MAX) * 1000000;
-
 	for (;;) {
 		struct log_stats st;
 		struct timespec nap = { 0, 200000 };
@@ -80,7 +83,7 @@ static int wait_durable(struct fs *fs, uint64_t lsn, uint32_t ms)
 		log_get_stats(fs->log, &st);
 		if (st.poisoned)
 			return -EROFS;
-		if (clock_monotonic_ns() >= until)
+		if (clock_monotonic_ns() >= until_ns)
 			return -EINPROGRESS;
 		if (fs->opt.manual)
 			return log_wait(fs->log, lsn);
@@ -88,38 +91,62 @@ static int wait_durable(struct fs *fs, uint64_t lsn, uint32_t ms)
 	}
 }
 
-/* Build the set as it is to be and put it in; sets.lock held. */
-static int prepare_locked(struct fs *fs, const struct kagefs_ioc_set_prepare *a, struct meta_set *m, uint64_t *lsn)
+/* A new set of what m asks for, in memory only. */
+static int add_locked(struct fs *fs, struct meta_set *m, struct set **out)
+{
+	int r;
+
+	m->id = fs->sets.next_id;
+	m->created_ns = (uint64_t)clock_realtime_ns();
+	m->state = KAGEFS_SET_PREPARING;
+	r = set_make(m, out);
+	if (r)
+		return r;
+	fs->sets.next_id++;
+	set_append_locked(fs, *out);
+	return 0;
+}
+
+static bool copies_same(const struct meta_set *m, const __u64 *ids, uint32_t n)
+{
+	bool same = m->nmembers == n;
+
+	for (uint32_t i = 0; same && i < n; i++)
+		same = m->members[i].volume == ids[i];
+	return same;
+}
+
+/* Build the set as it is to be and put it in; sets.lock held.  What was pushed out counts as long as the volumes are the same. */
+static int prepare_locked(struct fs *fs, const struct kagefs_ioc_set_prepare *a, struct meta_set *m, struct set **out)
 {
 	struct set *s = set_by_uuid_locked(fs, &a->uuid), *made;
+	bool same;
 	int r;
 
 	if (s && s->state != KAGEFS_SET_PREPARING && s->state != KAGEFS_SET_PREPARED)
 		return -EEXIST;
-	if (s && s->busy)
+	if (s && (s->busy || s->call))
 		return -EINPROGRESS;
-	if (s) {
+	if (s)
 		set_load(s, m);
-	} else {
+	else
 		memset(m, 0, sizeof(*m));
-		m->id = fs->sets.next_id;
-		m->created_ns = (uint64_t)clock_realtime_ns();
-		m->state = KAGEFS_SET_PREPARING;
-	}
+	same = s && copies_same(m, a->volumes, a->nvolumes);
 	fill_request(m, &a->uuid, a->owner, a->flags, a->writer_uid, a->volumes, a->nvolumes);
 	set_record(m, a->record, a->record_len);
+	if (!s)
+		return add_locked(fs, m, out);
+	if (!same)
+		m->state = KAGEFS_SET_PREPARING;
 	r = set_make(m, &made);
 	if (r)
 		return r;
-	if (s) {
-		set_replace_locked(fs, s, made);
-	} else {
-		s = made;
-		s->prepare_lsn = *lsn;
-		fs->sets.next_id++;
-		set_append_locked(fs, s);
+	set_replace_locked(fs, s, made);
+	if (!same) {
+		s->pushed = false;
+		push_forget(fs->pushes, PUSH_PREPARE, s->id);
 	}
-	*lsn = s->prepare_lsn;
+	*out = s;
 	return 0;
 }
 
@@ -140,11 +167,50 @@ static int set_state_locked(struct fs *fs, struct set *s, uint32_t state)
 	return r;
 }
 
+/* All was pushed out: what has to be durable now ends here.  False: the set is gone or another by now. */
+static bool pushed_until(struct fs *fs, const struct kagefs_ioc_set_prepare *a, uint64_t id, uint64_t *lsn)
+{
+	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
+	uint64_t end = log_end(fs->log);
+	bool mine = false;
+	struct set *s;
+
+	pthread_mutex_lock(&fs->sets.lock);
+	s = m ? set_by_id_locked(fs, id) : NULL;
+	if (s) {
+		set_load(s, m);
+		mine = copies_same(m, a->volumes, a->nvolumes);
+	}
+	if (mine && !s->pushed) {
+		s->pushed = true;
+		s->prepare_lsn = end;
+	}
+	if (mine)
+		*lsn = s->prepare_lsn;
+	pthread_mutex_unlock(&fs->sets.lock);
+	return mine;
+}
+
+static int prepare_wait(struct fs *fs, const struct kagefs_ioc_set_prepare *a, uint64_t id, bool pushed, int64_t until_ns)
+{
+	uint64_t lsn;
+	int r = pushed ? 0 : push_poll(fs->pushes, PUSH_PREPARE, id, (const uint64_t *)a->volumes, a->nvolumes, until_ns);
+
+	if (r)
+		return r;
+	if (!pushed_until(fs, a, id, &lsn))
+		return -EINPROGRESS;
+	log_kick(fs->log);
+	return lsn ? wait_durable(fs, lsn - 1, until_ns) : 0;
+}
+
 int fs_ioc_set_prepare(struct fs *fs, struct kagefs_ioc_set_prepare *a)
 {
 	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
-	struct set *s;
-	uint64_t lsn;
+	int64_t until = wait_until_ns(a->wait_ms);
+	struct set *s = NULL;
+	bool pushed = false;
+	uint64_t id = 0;
 	int r, e = 0;
 
 	if (!m)
@@ -155,23 +221,20 @@ int fs_ioc_set_prepare(struct fs *fs, struct kagefs_ioc_set_prepare *a)
 	r = check_volumes(fs, a->volumes, a->nvolumes);
 	if (r)
 		return r;
-	/* What shared mappings have dirtied reaches us only when the kernel is told to let go of it. */
-	for (uint32_t i = 0; i < a->nvolumes; i++)
-		push_out(fs, a->volumes[i]);
-	lsn = log_end(fs->log);
 	pthread_mutex_lock(&fs->sets.lock);
-	r = prepare_locked(fs, a, m, &lsn);
+	r = prepare_locked(fs, a, m, &s);
+	if (!r) {
+		id = s->id;
+		pushed = s->pushed;
+	}
 	pthread_mutex_unlock(&fs->sets.lock);
-	if (r)
-		return r;
-
-	log_kick(fs->log);
-	r = lsn ? wait_durable(fs, lsn - 1, a->wait_ms) : 0;
-	if (r && r != -EINPROGRESS)
+	if (!r)
+		r = prepare_wait(fs, a, id, pushed, until);
+	if (r && (r != -EINPROGRESS || !id))
 		return r;
 	pthread_mutex_lock(&fs->sets.lock);
-	s = set_by_uuid_locked(fs, &a->uuid);
-	if (s && !r && s->state == KAGEFS_SET_PREPARING)
+	s = set_by_id_locked(fs, id);
+	if (s && !r && s->pushed && s->state == KAGEFS_SET_PREPARING)
 		e = set_state_locked(fs, s, KAGEFS_SET_PREPARED);
 	a->state = s ? s->state : 0;
 	pthread_mutex_unlock(&fs->sets.lock);
@@ -180,8 +243,19 @@ int fs_ioc_set_prepare(struct fs *fs, struct kagefs_ioc_set_prepare *a)
 
 /* ---- commit ---- */
 
+/* A commit from its first call until it makes its record or fails. */
+struct set_call {
+	int64_t deadline_ns;
+	bool alone; /* without PREPARE: the set is there for this commit only */
+	char name[META_NAME_MAX + 1];
+	uint32_t record_len; /* 0: the set's own */
+	uint8_t record[];
+};
+
 struct commit_arg {
 	struct meta_set m; /* copied, filled in */
+	int64_t start_ns, until_ns, deadline_ns;
+	bool again; /* the record is made already */
 	char name[META_NAME_MAX + 1];
 	bool auto_name;
 	struct vol *vols[META_SET_MEMBERS_MAX];
@@ -239,7 +313,11 @@ static int commit_fn(struct op *op, void *p)
 	int r;
 
 	items_init(&it);
-	r = choose_name(fs, c, now);
+	pthread_mutex_lock(&fs->sets.lock);
+	r = set_by_id_locked(fs, c->m.id) ? 0 : -ENOENT; /* deleted since it was claimed */
+	pthread_mutex_unlock(&fs->sets.lock);
+	if (!r)
+		r = choose_name(fs, c, now);
 	for (uint32_t i = 0; !r && i < c->m.nmembers; i++) {
 		struct meta_volume *v = &c->copy[i];
 		struct meta_volume of;
@@ -315,16 +393,14 @@ static int confirm_fn(struct op *op, void *p)
 	return r;
 }
 
-/* Bring a COMMITTING set to its end if it can be brought there within ms.  0 COMMITTED, -EINPROGRESS, -ETIME revoked. */
-int set_finish_commit(struct fs *fs, uint64_t id, uint64_t lsn, int64_t start_ns, int64_t deadline_ns, uint32_t ms)
+int set_finish_commit(struct fs *fs, uint64_t id, uint64_t lsn, int64_t start_ns, int64_t deadline_ns, int64_t until_ns)
 {
-	int64_t left = (deadline_ns - clock_monotonic_ns()) / 1000000;
 	struct confirm_arg c = { .id = id };
 	uint64_t clsn = 0;
 	int r;
 
 	log_kick(fs->log);
-	r = left > 0 ? wait_durable(fs, lsn, (uint32_t)MIN((int64_t)ms, left)) : wait_durable(fs, lsn, 0);
+	r = wait_durable(fs, lsn, MIN(until_ns, deadline_ns));
 	if (!r && clock_monotonic_ns() < deadline_ns) {
 		c.commit_ns = (uint64_t)(clock_monotonic_ns() - start_ns);
 		r = op_run(fs, NULL, OP_FREES, SET_LOG_BYTES, 0, confirm_fn, &c, &clsn);
@@ -345,52 +421,147 @@ int set_finish_commit(struct fs *fs, uint64_t id, uint64_t lsn, int64_t start_ns
 	return r && r != -EINPROGRESS ? r : -ETIME;
 }
 
-static int claim(struct fs *fs, struct kagefs_ioc_set_commit *a, struct commit_arg *c, bool *again, int64_t *deadline, uint64_t *id)
+/* End the call of a commit that failed before its record, or made it. */
+static void end_call_locked(struct fs *fs, struct set *s, bool failed)
 {
-	struct set *s;
+	bool alone = s->call && s->call->alone;
+
+	free(s->call);
+	s->call = NULL;
+	push_forget(fs->pushes, PUSH_COMMIT, s->id);
+	if (failed && alone)
+		set_remove_locked(fs, s);
+}
+
+bool set_call_overdue_locked(struct fs *fs, struct set *s, int64_t now_ns)
+{
+	if (!s->call || s->busy || now_ns < s->call->deadline_ns)
+		return false;
+	msg(LOG_WARNING, "event=4364 set=%llu not pushed out in time: deadline", (unsigned long long)s->id);
+	end_call_locked(fs, s, true);
+	return true;
+}
+
+static int begin_call_locked(struct set *s, const struct kagefs_ioc_set_commit *a, int64_t start_ns)
+{
+	uint32_t record_len = a->nvolumes ? 0 : a->record_len;
+	struct set_call *call = calloc(1, sizeof(*call) + record_len);
+
+	if (!call)
+		return -ENOMEM;
+	call->record_len = record_len;
+	memcpy(call->record, a->record, record_len);
+	call->deadline_ns = start_ns + (int64_t)a->deadline_ms * 1000000;
+	call->alone = a->nvolumes;
+	strcpy(call->name, a->name);
+	s->call = call;
+	return 0;
+}
+
+static bool committed(const struct set *s)
+{
+	return s->state != KAGEFS_SET_PREPARING && s->state != KAGEFS_SET_PREPARED;
+}
+
+/* What the set says, and where its commit stands. */
+static void load_locked(const struct set *s, struct commit_arg *c)
+{
+	set_load(s, &c->m);
+	if (s->call)
+		set_record(&c->m, s->call->record, s->call->record_len);
+	c->again = committed(s);
+	c->lsn = s->prepare_lsn;
+	c->deadline_ns = s->call ? s->call->deadline_ns : s->deadline_ns;
+	strcpy(c->name, s->call ? s->call->name : "");
+	c->auto_name = !c->name[0];
+}
+
+/* With nvolumes: a set of c->m.  Else the one that is there. */
+static int begin_locked(struct fs *fs, const struct kagefs_ioc_set_commit *a, struct commit_arg *c)
+{
+	struct set *s = set_by_uuid_locked(fs, &a->uuid);
 	int r = 0;
 
-	*again = false;
-	pthread_mutex_lock(&fs->sets.lock);
-	s = set_by_uuid_locked(fs, &a->uuid);
-	if (a->nvolumes) {
-		if (s) {
-			r = -EEXIST;
-		} else {
-			c->m.id = fs->sets.next_id++;
-			c->m.created_ns = (uint64_t)clock_realtime_ns();
-		}
-	} else if (!s) {
+	if (a->nvolumes)
+		r = s ? -EEXIST : add_locked(fs, &c->m, &s);
+	else if (!s)
 		r = -ENOENT;
-	} else if (s->busy) {
+	else if (s->busy)
 		r = -EINPROGRESS;
-	} else if (s->state == KAGEFS_SET_COMMITTING || s->state == KAGEFS_SET_COMMITTED || s->state == KAGEFS_SET_SEALED) {
-		*again = true;
-		set_load(s, &c->m);
-		c->lsn = s->prepare_lsn;
-		*deadline = s->deadline_ns;
-	} else {
-		set_load(s, &c->m);
-		set_record(&c->m, a->record, a->record_len);
-		s->busy = true;
+	if (r)
+		return r;
+	if (!committed(s) && !s->call) {
+		r = begin_call_locked(s, a, c->start_ns);
+		if (r && a->nvolumes)
+			set_remove_locked(fs, s);
+		if (r)
+			return r;
 	}
-	*id = c->m.id;
+	load_locked(s, c);
+	return 0;
+}
+
+/* What mappings have dirtied is to be in the copies.  -ETIME: all is as before the first call. */
+static int push_before(struct fs *fs, struct commit_arg *c)
+{
+	uint64_t ids[META_SET_MEMBERS_MAX];
+	int64_t now;
+	struct set *s;
+	int r;
+
+	for (uint32_t i = 0; i < c->m.nmembers; i++)
+		ids[i] = c->m.members[i].volume;
+	r = push_poll(fs->pushes, PUSH_COMMIT, c->m.id, ids, c->m.nmembers, MIN(c->until_ns, c->deadline_ns));
+	if (!r)
+		return 0;
+	now = clock_monotonic_ns();
+	pthread_mutex_lock(&fs->sets.lock);
+	s = set_by_id_locked(fs, c->m.id);
+	if (!s)
+		r = -ENOENT;
+	else if (set_call_overdue_locked(fs, s, now))
+		r = -ETIME;
+	else if (r != -EINPROGRESS && s->call && !s->busy)
+		end_call_locked(fs, s, true);
 	pthread_mutex_unlock(&fs->sets.lock);
 	return r;
 }
 
-static void release_claim(struct fs *fs, uint64_t id, uint64_t lsn, int64_t deadline)
+/* From here on this call alone makes the record. */
+static int claim(struct fs *fs, struct commit_arg *c)
+{
+	struct set *s;
+	int r = 0;
+
+	pthread_mutex_lock(&fs->sets.lock);
+	s = set_by_id_locked(fs, c->m.id);
+	if (!s)
+		r = -ENOENT; /* deleted meanwhile */
+	else if (s->busy)
+		r = -EINPROGRESS;
+	else if (!committed(s) && !s->call)
+		r = -ETIME; /* ended by its deadline */
+	else
+		load_locked(s, c);
+	if (!r && !c->again)
+		s->busy = true;
+	pthread_mutex_unlock(&fs->sets.lock);
+	return r;
+}
+
+static void release_claim(struct fs *fs, const struct commit_arg *c, uint64_t lsn, bool failed)
 {
 	struct set *s;
 
 	pthread_mutex_lock(&fs->sets.lock);
-	s = set_by_id_locked(fs, id);
+	s = set_by_id_locked(fs, c->m.id);
 	if (s) {
 		s->busy = false;
-		if (lsn) {
+		if (!failed) {
 			s->prepare_lsn = lsn;
-			s->deadline_ns = deadline;
+			s->deadline_ns = c->deadline_ns;
 		}
+		end_call_locked(fs, s, failed);
 	}
 	pthread_mutex_unlock(&fs->sets.lock);
 }
@@ -449,12 +620,29 @@ static bool plain_name(const char *s)
 	return !strchr(s, '/') && strcmp(s, ".") && strcmp(s, "..");
 }
 
+/* Push out, and make the record, unless an earlier call did. */
+static int commit_record(struct fs *fs, struct commit_arg *c)
+{
+	uint64_t lsn = 0;
+	int r = push_before(fs, c);
+
+	if (!r)
+		r = claim(fs, c);
+	if (r || c->again)
+		return r;
+	r = commit_start(fs, c, &lsn);
+	release_claim(fs, c, lsn, r != 0);
+	if (r)
+		return r;
+	c->lsn = lsn;
+	atomic_fetch_add(&fs->stat.commits, 1);
+	return 0;
+}
+
 int fs_ioc_set_commit(struct fs *fs, struct kagefs_ioc_set_commit *a)
 {
 	struct commit_arg *c CLEANUP_FREE = calloc(1, sizeof(*c));
-	int64_t start = clock_monotonic_ns(), deadline;
-	uint64_t lsn = 0, id;
-	bool again;
+	uint64_t id;
 	int r;
 
 	if (!c)
@@ -463,7 +651,8 @@ int fs_ioc_set_commit(struct fs *fs, struct kagefs_ioc_set_commit *a)
 	    !text_ok(a->name, sizeof(a->name)) || !plain_name(a->name) || a->record_len > KAGEFS_SET_RECORD_MAX || !a->deadline_ms ||
 	    a->deadline_ms > 180000)
 		return -EINVAL;
-	deadline = start + (int64_t)a->deadline_ms * 1000000;
+	c->start_ns = clock_monotonic_ns();
+	c->until_ns = c->start_ns + (int64_t)MIN(a->wait_ms, (uint32_t)KAGEFS_WAIT_MS_MAX) * 1000000;
 	if (a->nvolumes) {
 		r = check_volumes(fs, a->volumes, a->nvolumes);
 		if (!r && !memcmp(&a->uuid, &no_uuid, 16))
@@ -473,25 +662,19 @@ int fs_ioc_set_commit(struct fs *fs, struct kagefs_ioc_set_commit *a)
 		fill_request(&c->m, &a->uuid, a->owner, a->flags, a->writer_uid, a->volumes, a->nvolumes);
 		set_record(&c->m, a->record, a->record_len);
 	}
-	r = claim(fs, a, c, &again, &deadline, &id);
+	pthread_mutex_lock(&fs->sets.lock);
+	r = begin_locked(fs, a, c);
+	pthread_mutex_unlock(&fs->sets.lock);
 	if (r)
 		return r;
-	if (!again) {
-		for (uint32_t i = 0; i < c->m.nmembers && a->nvolumes; i++) /* else PREPARE did it */
-			push_out(fs, c->m.members[i].volume);
-		strcpy(c->name, a->name);
-		c->auto_name = !a->name[0];
-		r = commit_start(fs, c, &lsn);
-		release_claim(fs, id, r ? 0 : lsn, deadline);
-		if (r)
-			return r;
-		atomic_fetch_add(&fs->stat.commits, 1);
-	} else {
-		lsn = c->lsn;
-	}
-	if (!again || c->m.state == KAGEFS_SET_COMMITTING)
-		r = set_finish_commit(fs, id, lsn, start, deadline, a->wait_ms);
-	if (r == -EINPROGRESS)
+	id = c->m.id;
+	a->state = c->m.state;
+	if (!c->again)
+		r = commit_record(fs, c);
+	if (!r) {
 		a->state = KAGEFS_SET_COMMITTING;
+		if (c->m.state != KAGEFS_SET_COMMITTED && c->m.state != KAGEFS_SET_SEALED)
+			r = set_finish_commit(fs, id, c->lsn, c->start_ns, c->deadline_ns, c->until_ns);
+	}
 	return r ? r : commit_out(fs, a, id);
 }

@@ -128,17 +128,20 @@ static int seal_fn(struct op *op, void *p)
 	return r;
 }
 
-void push_out(struct fs *fs, uint64_t vol)
+static int push_copies(struct fs *fs, enum push_why why, const struct meta_set *m, int64_t until_ns)
 {
-	if (fs->opt.push_out)
-		fs->opt.push_out(fs->opt.arg, vol);
+	uint64_t ids[META_SET_MEMBERS_MAX];
+
+	for (uint32_t i = 0; i < m->nmembers; i++)
+		ids[i] = m->members[i].snapshot;
+	return push_poll(fs->pushes, why, m->id, ids, m->nmembers, until_ns);
 }
 
 int fs_ioc_set_seal(struct fs *fs, struct kagefs_ioc_set_seal *a)
 {
 	struct meta_set *m CLEANUP_FREE = malloc(sizeof(*m));
 	struct seal_arg arg = { .a = a };
-	uint32_t state;
+	int64_t until = wait_until_ns(a->wait_ms);
 	uint64_t lsn;
 	struct set *s;
 	int r;
@@ -156,20 +159,16 @@ int fs_ioc_set_seal(struct fs *fs, struct kagefs_ioc_set_seal *a)
 	if (!s)
 		return -ENOENT;
 	arg.id = m->id;
-	state = m->state;
-	if (state != KAGEFS_SET_COMMITTED && state != KAGEFS_SET_SEALED)
+	if (m->state != KAGEFS_SET_COMMITTED && m->state != KAGEFS_SET_SEALED)
 		return -EINVAL;
 	/* First what mappings have dirtied comes in, while it may; then nothing may; then stale pages go. */
-	if (state == KAGEFS_SET_COMMITTED)
-		for (uint32_t i = 0; i < m->nmembers; i++)
-			push_out(fs, m->members[i].snapshot);
+	r = m->state == KAGEFS_SET_COMMITTED ? push_copies(fs, PUSH_SEAL, m, until) : 0;
+	if (r)
+		return r;
 	r = op_run(fs, NULL, OP_EXCLUSIVE | OP_FREES, SET_LOG_BYTES, 0, seal_fn, &arg, &lsn);
 	if (!r)
 		r = fs_wait(fs, lsn);
-	if (!r && state == KAGEFS_SET_COMMITTED)
-		for (uint32_t i = 0; i < m->nmembers; i++)
-			push_out(fs, m->members[i].snapshot);
-	return r;
+	return r ? r : push_copies(fs, PUSH_SEALED, m, until);
 }
 
 /* ---- delete, update, read ---- */
@@ -192,8 +191,7 @@ int fs_ioc_set_delete(struct fs *fs, struct kagefs_ioc_set_delete *a)
 			if (s->busy) {
 				state = KAGEFS_SET_COMMITTING;
 			} else {
-				set_unlink_locked(fs, s);
-				set_free(s);
+				set_remove_locked(fs, s);
 			}
 		}
 	}
@@ -326,15 +324,19 @@ void sets_tick(struct fs *fs)
 	struct set *s;
 
 	pthread_mutex_lock(&fs->sets.lock);
-	for (s = set_next_locked(fs, NULL); s; s = set_next_locked(fs, s))
+	for (struct set *next = s = set_next_locked(fs, NULL); s; s = next) {
+		next = set_next_locked(fs, s);
+		if (set_call_overdue_locked(fs, s, now))
+			continue;
 		if (s->state == KAGEFS_SET_COMMITTING && !s->busy && s->deadline_ns && now >= s->deadline_ns) {
 			id = s->id;
 			lsn = s->prepare_lsn;
 			deadline = s->deadline_ns;
 			break;
 		}
+	}
 	pthread_mutex_unlock(&fs->sets.lock);
-	if (id && set_finish_commit(fs, id, lsn, deadline, deadline, 0) != -ETIME) /* past the deadline: revokes, and says so */
+	if (id && set_finish_commit(fs, id, lsn, deadline, deadline, deadline) != -ETIME) /* past the deadline: revokes, and says so */
 		msg(LOG_NOTICE, "set=%llu ended by a call while its deadline passed", (unsigned long long)id);
 }
 

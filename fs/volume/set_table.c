@@ -7,8 +7,10 @@
 
 void set_free(struct set *s)
 {
-	if (s)
+	if (s) {
 		free(s->enc);
+		free(s->call);
+	}
 	free(s);
 }
 
@@ -127,6 +129,14 @@ void set_unlink_locked(struct fs *fs, struct set *s)
 	fs->sets.bytes -= set_bytes(s);
 	RB_REMOVE(set_ids, &fs->sets.ids, s);
 	RB_REMOVE(set_uuids, &fs->sets.uuids, s);
+}
+
+void set_remove_locked(struct fs *fs, struct set *s)
+{
+	push_forget(fs->pushes, PUSH_PREPARE, s->id);
+	push_forget(fs->pushes, PUSH_COMMIT, s->id);
+	set_unlink_locked(fs, s);
+	set_free(s);
 }
 
 /* s takes over what made says, and frees it.  The uuid is a set's for ever. */

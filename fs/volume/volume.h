@@ -97,8 +97,8 @@ struct fs_open_options {
 	uint64_t compact_after;	 /* bytes of dead blocks after which sparse packs are searched for; 0: default (64 MiB) */
 	struct fs_repair *repair; /* mend the store first; NULL: no.  The database as it was is kept as meta.db.before-repair */
 	bool manual;		 /* tests: no apply, reclaim or checkpoint by itself, only through fs_run_background */
-	/* Called from a thread of this layer that holds no lock: drop the kernel's cached pages of every inode of this volume
-	 * with writable opens or mappings, after writing dirty ones back through fs_write.  May be NULL. */
+	/* Called from threads of this layer that hold no lock, and may take its time: drop the kernel's cached pages of every
+	 * inode of this volume with writable opens or mappings, after writing dirty ones back through fs_write.  May be NULL. */
 	void (*push_out)(void *arg, uint64_t vol);
 	void *arg;
 };

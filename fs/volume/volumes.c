@@ -3,6 +3,7 @@
 #include <dirent.h>
 
 #include "fs/volume/internal.h"
+#include "fs/volume/push.h"
 #include "fs/volume/sets.h"
 
 #define VOL_LOG_BYTES LOG_BYTES(8192)
@@ -410,6 +411,7 @@ static int ro_fn(struct op *op, void *p)
 int fs_ioc_volume_set(struct fs *fs, struct kagefs_ioc_volume_set *a)
 {
 	struct ro_arg arg = { .ro = a->flags & KAGEFS_VOL_READ_ONLY };
+	int64_t until = wait_until_ns(a->wait_ms);
 	uint64_t lsn;
 	int r;
 
@@ -418,16 +420,15 @@ int fs_ioc_volume_set(struct fs *fs, struct kagefs_ioc_volume_set *a)
 	arg.v = vol_live(&fs->vtab, a->volume);
 	if (!arg.v)
 		return -ENOENT;
-	r = 0;
-	if (a->mask) {
-		if (arg.ro)
-			push_out(fs, arg.v->id);
+	/* What mappings have dirtied comes in while it may; then nothing may; then stale pages go. */
+	r = arg.ro && !(vol_flags(arg.v) & META_VOL_READ_ONLY) ? push_poll(fs->pushes, PUSH_FREEZE, arg.v->id, &arg.v->id, 1, until) : 0;
+	if (!r && a->mask) {
 		r = op_run(fs, NULL, OP_EXCLUSIVE | OP_FREES, VOL_LOG_BYTES, 0, ro_fn, &arg, &lsn);
 		if (!r)
 			r = fs_wait(fs, lsn);
-		if (!r && arg.ro)
-			push_out(fs, arg.v->id);
 	}
+	if (!r && arg.ro)
+		r = push_poll(fs->pushes, PUSH_FROZEN, arg.v->id, &arg.v->id, 1, until);
 	vol_put(&fs->vtab, arg.v);
 	return r;
 }
@@ -441,6 +442,18 @@ struct rollback_arg {
 	uint64_t set_id;
 };
 
+/* Fills kept and made with what is there. */
+static int rollback_describe(struct fs *fs, struct rollback_arg *a)
+{
+	vol_describe(&fs->vtab, a->v, &a->kept);
+	vol_describe(&fs->vtab, a->s, &a->made);
+	if ((a->kept.flags & META_VOL_DEAD) || (a->made.flags & META_VOL_DEAD))
+		return -ENOENT;
+	if ((a->kept.flags & META_VOL_SNAPSHOT) || a->made.alias != a->kept.alias || a->v == a->s)
+		return -EINVAL;
+	return 0;
+}
+
 /* One record: a writable copy of the snapshot takes the volume's role and place; the volume becomes a read-only snapshot of it.
  * Directory entries name the role (alias), so none changes. */
 static int rollback_fn(struct op *op, void *p)
@@ -452,14 +465,10 @@ static int rollback_fn(struct op *op, void *p)
 	struct vol *taken;
 	struct tm tm;
 	time_t t = (time_t)(now / 1000000000);
-	int r;
+	int r = rollback_describe(fs, a);
 
-	vol_describe(&fs->vtab, a->v, &a->kept);
-	vol_describe(&fs->vtab, a->s, &a->made);
-	if ((a->kept.flags & META_VOL_DEAD) || (a->made.flags & META_VOL_DEAD))
-		return -ENOENT;
-	if ((a->kept.flags & META_VOL_SNAPSHOT) || a->made.alias != a->kept.alias || a->v == a->s)
-		return -EINVAL;
+	if (r)
+		return r;
 	a->made.origin = a->made.id;
 	a->made.id = a->made.line = atomic_fetch_add(&fs->next_vol, 1);
 	a->made.flags = 0;
@@ -496,25 +505,31 @@ static int rollback_fn(struct op *op, void *p)
 int fs_ioc_rollback(struct fs *fs, struct kagefs_ioc_rollback *a)
 {
 	struct rollback_arg arg = { .set_id = 0 };
+	int64_t until = wait_until_ns(a->wait_ms);
 	uint64_t lsn;
 	int r;
 
-	if (a->flags || a->reserved0 || !clear(a->reserved))
+	if (a->flags || !clear(a->reserved))
 		return -EINVAL;
 	arg.v = vol_live(&fs->vtab, a->volume);
 	arg.s = vol_live(&fs->vtab, a->snapshot);
 	r = arg.v && arg.s ? random_uuid(arg.uuid) : -ENOENT;
+	if (!r)
+		r = rollback_describe(fs, &arg); /* refused before anything is pushed out; looked at again at the instant */
+	if (!r) /* what mappings have dirtied is in what is kept */
+		r = push_poll(fs->pushes, PUSH_FREEZE, arg.v->id, &arg.v->id, 1, until);
 	if (!r) {
 		pthread_mutex_lock(&fs->sets.lock);
 		arg.set_id = fs->sets.next_id++; /* its own: a copy's nested volumes are found by (set, role) */
 		pthread_mutex_unlock(&fs->sets.lock);
-		push_out(fs, arg.v->id);
 		r = op_run(fs, NULL, OP_EXCLUSIVE, VOL_LOG_BYTES, 0, rollback_fn, &arg, &lsn);
 	}
 	if (!r)
 		r = fs_wait(fs, lsn);
 	if (!r) {
-		push_out(fs, arg.v->id);
+		/* It is done: dropping the stale pages of the old volume's open files is waited for, but may go on behind the answer. */
+		if (push_poll(fs->pushes, PUSH_FROZEN, arg.v->id, &arg.v->id, 1, until))
+			push_forget(fs->pushes, PUSH_FROZEN, arg.v->id);
 		a->new_volume = arg.made.id;
 		memset(a->kept_name, 0, sizeof(a->kept_name));
 		strcpy(a->kept_name, arg.kept.name);

@@ -71,6 +71,7 @@ static void layout(void)
 	SIZE(kagefs_ioc_volume_list);
 	AT(kagefs_ioc_volume_list, volumes);
 	SIZE(kagefs_ioc_rollback);
+	AT(kagefs_ioc_rollback, wait_ms);
 	AT(kagefs_ioc_rollback, kept_name);
 	SIZE(kagefs_set_info);
 	AT(kagefs_set_info, created_ns);
@@ -168,6 +169,16 @@ static int commit(struct kagefs_ioc_set_commit *a)
 		a->deadline_ms = 60000;
 		r = ioctl(root, KAGEFS_IOC_SET_COMMIT, a);
 	}
+	return r;
+}
+
+static int set_volume(struct kagefs_ioc_volume_set *a)
+{
+	int r;
+
+	do
+		r = ioctl(root, KAGEFS_IOC_VOLUME_SET, a);
+	while (r == -1 && errno == EINPROGRESS);
 	return r;
 }
 
@@ -348,22 +359,22 @@ static void t_volume(void)
 	set.volume = id;
 	set.flags = set.mask = KAGEFS_VOL_READ_ONLY;
 	set.wait_ms = 1000;
-	CHECK(ioctl(root, KAGEFS_IOC_VOLUME_SET, &set) == 0);
+	CHECK(set_volume(&set) == 0);
 	CHECK_ERR((int)write(fd, "two", 3), EROFS);
 	CHECK_ERR(open_at("vol/f", O_RDWR), EROFS);
 	CHECK_ERR(open_at("vol/g", O_RDWR | O_CREAT), EROFS);
 	CHECK_ERR(mkdirat(root, "vol/d", 0755), EROFS);
 	CHECK_ERR(fchmod(fd, 0600), EROFS);
 	CHECK(get_volume(id, &v) == 0 && (v.flags & KAGEFS_VOL_READ_ONLY));
-	CHECK(ioctl(root, KAGEFS_IOC_VOLUME_SET, &set) == 0); /* idempotent */
+	CHECK(set_volume(&set) == 0); /* idempotent */
 	set.wait_ms = KAGEFS_WAIT_MS_MAX + 1;
-	CHECK(ioctl(root, KAGEFS_IOC_VOLUME_SET, &set) == 0 || errno == EINVAL); /* cut to the most, or refused */
+	CHECK(set_volume(&set) == 0); /* cut to the most */
 	set.wait_ms = 1000;
 	set.mask = 0xff;
 	CHECK_ERR(ioctl(root, KAGEFS_IOC_VOLUME_SET, &set), EINVAL);
 	set.mask = KAGEFS_VOL_READ_ONLY;
 	set.flags = 0;
-	CHECK(ioctl(root, KAGEFS_IOC_VOLUME_SET, &set) == 0);
+	CHECK(set_volume(&set) == 0);
 	CHECK(write(fd, "two", 3) == 3);
 	set.volume = 0x7fffffffffffull;
 	CHECK_ERR(ioctl(root, KAGEFS_IOC_VOLUME_SET, &set), ENOENT);
@@ -422,6 +433,7 @@ static void t_set(void)
 		CHECK(p.state == KAGEFS_SET_PREPARING || p.state == KAGEFS_SET_PREPARED);
 	} while (p.state != KAGEFS_SET_PREPARED && turns++ < 100);
 	CHECK(p.state == KAGEFS_SET_PREPARED);
+	map[101] = 'N'; /* since then: the commit pushes out once more */
 	CHECK(get_set(id, &g) == 0);
 	CHECK(g.info.state == KAGEFS_SET_PREPARED && g.info.nvolumes == 2 && g.info.record_len == 6 && memcmp(g.record, "record", 6) == 0);
 	CHECK(strcmp(g.info.owner, "test") == 0 && (g.info.flags & KAGEFS_SET_KEEP));
@@ -465,6 +477,7 @@ static void t_set(void)
 
 	CHECK(sfd >= 0);
 	CHECK(pread(sfd, &ch, 1, 100) == 1 && ch == 'M');
+	CHECK(pread(sfd, &ch, 1, 101) == 1 && ch == 'N');
 	CHECK(pread(sfd, &ch, 1, 0) == 1 && ch == 'd');
 	/* recovery: writable until sealed */
 	CHECK(pwrite(sfd, "fixed", 5, 0) == 5);
@@ -598,7 +611,9 @@ static void t_rollback(void)
 	r.snapshot = 0x7fffffffffffull;
 	CHECK_ERR(ioctl(root, KAGEFS_IOC_ROLLBACK, &r), ENOENT);
 	r.snapshot = c.members[0].snapshot;
-	CHECK(ioctl(root, KAGEFS_IOC_ROLLBACK, &r) == 0);
+	r.wait_ms = KAGEFS_WAIT_MS_MAX;
+	while (ioctl(root, KAGEFS_IOC_ROLLBACK, &r))
+		CHECK(errno == EINPROGRESS);
 	CHECK(r.new_volume && r.new_volume != a && r.kept_name[0]);
 	CHECK(get_volume(r.new_volume, &v) == 0);
 	close(fd);

@@ -15,6 +15,7 @@ int main(void)
 	srunner_add_suite(runner, make_names_suite());
 	srunner_add_suite(runner, make_file_suite());
 	srunner_add_suite(runner, make_snap_suite());
+	srunner_add_suite(runner, make_push_suite());
 	srunner_add_suite(runner, make_open_suite());
 	srunner_add_suite(runner, make_memory_suite());
 	srunner_add_suite(runner, make_repair_suite());

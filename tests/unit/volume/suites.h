@@ -9,6 +9,7 @@ Suite *make_record_suite(void);
 Suite *make_names_suite(void);
 Suite *make_file_suite(void);
 Suite *make_snap_suite(void);
+Suite *make_push_suite(void);
 Suite *make_open_suite(void);
 Suite *make_memory_suite(void);
 Suite *make_repair_suite(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "fs/fuse/pool.h"
+#include "fs/base/pool.h"
 
 #include <errno.h>
 

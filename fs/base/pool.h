@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A few threads for calls that may wait: the ioctls that flush.  FUSE workers never wait in a flush. */
-#ifndef FS_FUSE_POOL_H
-#define FS_FUSE_POOL_H
+/* A few threads for jobs that may wait for long, so that who must not wait hands them over. */
+#ifndef FS_BASE_POOL_H
+#define FS_BASE_POOL_H
 
 #include <pthread.h>
 #include <stdbool.h>
