@@ -34,6 +34,9 @@ struct backend_place {
 	bool snapshot; /* the volume is a snapshot itself */
 	char *root;    /* path of the volume's root; owned */
 	char *rel;     /* the rest of the path, "" for the root itself; owned */
+	/* Further volumes below the directory, at any depth.  Those below the volume of which it cannot be told are among them. */
+	unsigned nnested;
+	uint64_t *nested; /* owned */
 };
 
 struct backend_request {
@@ -71,7 +74,7 @@ void backend_close(struct backend *b);
 void backend_set_answering(struct backend *b, void (*answering)(void *arg), void *arg);
 
 /* The volume that holds the directory.  path is absolute.  -ENOTTY: not on kagefs; -EXDEV: something else is mounted
- * below it; -ENOENT and others of open(2). */
+ * below it; -E2BIG: more than BACKEND_VOLUMES_MAX volumes, with those below; -ENOENT and others of open(2). */
 int backend_locate(struct backend *b, const char *path, const struct patience *p, struct backend_place *out) MUST_USE;
 void backend_place_release(struct backend_place *place);
 

@@ -405,9 +405,95 @@ static int refuse_below(void *arg, const struct mount_line *m)
 	return -EXDEV;
 }
 
+/* ---- volumes below a directory ---- */
+
+#define ANCESTORS_MAX 128 /* of a path deeper than that some volumes are thought to be below it that are not */
+
+/* The directories from the share's up to, and with, its volume's root: what is bound in one of them, but the share's own
+ * directory, lies beside the path. */
+struct ancestors {
+	unsigned n;
+	uint64_t ino[ANCESTORS_MAX];
+};
+
+static bool is_beside(const struct ancestors *a, const struct kagefs_volume_info *v)
+{
+	for (unsigned i = 1; i < a->n; i++)
+		if (a->ino[i] == v->place_ino)
+			return true;
+	return false;
+}
+
+static int add_nested(struct backend_place *out, uint64_t volume)
+{
+	uint64_t *more;
+
+	for (unsigned i = 0; i < out->nnested; i++)
+		if (out->nested[i] == volume)
+			return 0;
+	if (out->nnested + 1 >= BACKEND_VOLUMES_MAX)
+		return -E2BIG;
+	more = realloc(out->nested, (out->nnested + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	out->nested = more;
+	more[out->nnested++] = volume;
+	return 1;
+}
+
+static bool is_nested(const struct backend_place *out, uint64_t volume)
+{
+	for (unsigned i = 0; i < out->nnested; i++)
+		if (out->nested[i] == volume)
+			return true;
+	return false;
+}
+
+/* One look at all volumes.  1: something was added, whose own volumes may have been passed by already. */
+static int find_nested_once(int fd, const struct ancestors *a, struct backend_place *out)
+{
+	CLEANUP_FREE struct kagefs_ioc_volume_list *l = malloc(sizeof(*l));
+	uint64_t after = 0;
+	int err = l ? 0 : -ENOMEM, added = 0;
+
+	while (!err) {
+		memset(l, 0, sizeof(*l));
+		l->flags = KAGEFS_LIST_BOUND;
+		l->after = after;
+		err = call(fd, KAGEFS_IOC_VOLUME_LIST, l);
+		if (err || l->count == 0 || l->count > KAGEFS_LIST_MAX)
+			break;
+		after = l->volumes[l->count - 1].id;
+		for (unsigned i = 0; i < l->count && err >= 0; i++) {
+			const struct kagefs_volume_info *v = &l->volumes[i];
+
+			if ((v->place_volume == out->volume && !is_beside(a, v)) || is_nested(out, v->place_volume)) {
+				err = add_nested(out, v->id);
+				added |= err > 0;
+			}
+		}
+		err = MIN(err, 0);
+	}
+	return err ? err : added;
+}
+
+static int find_nested(int fd, const struct ancestors *a, const char *path, struct backend_place *out)
+{
+	int r;
+
+	do
+		r = find_nested_once(fd, a, out);
+	while (r > 0);
+	if (r == -E2BIG)
+		msg(LOG_NOTICE, "share has too many volumes below it, or beside it in its volume: path=%s max=%u", path,
+		    BACKEND_VOLUMES_MAX);
+	return r;
+}
+
 /* Walk up from the directory to its volume's root. */
 static int find_root(const char *path, struct backend_place *out)
 {
+	struct ancestors ancestors = { 0 };
 	CLEANUP_FREE char *root = realpath(path, NULL);
 	CLEANUP_FREE char *rel = strdup("");
 	struct kagefs_ioc_where where;
@@ -429,15 +515,20 @@ static int find_root(const char *path, struct backend_place *out)
 		memset(&where, 0, sizeof(where));
 		if (!err)
 			err = call(fd, KAGEFS_IOC_WHERE, &where);
-		if (!err && where.is_root)
-			break;
+		if (!err && ancestors.n < ANCESTORS_MAX)
+			ancestors.ino[ancestors.n++] = where.ino;
+		if (!err && where.is_root) {
+			out->volume = where.volume.id;
+			out->snapshot = where.volume.flags & KAGEFS_VOL_SNAPSHOT;
+			err = out->snapshot ? 0 : find_nested(fd, &ancestors, path, out);
+			if (!err)
+				break;
+		}
 		if (!err)
 			err = step_up(root, &rel);
 		if (err)
 			return err;
 	}
-	out->volume = where.volume.id;
-	out->snapshot = where.volume.flags & KAGEFS_VOL_SNAPSHOT;
 	out->root = steal_ptr(&root);
 	out->rel = steal_ptr(&rel);
 	return 0;
@@ -518,6 +609,7 @@ void backend_place_release(struct backend_place *p)
 {
 	free(p->root);
 	free(p->rel);
+	free(p->nested);
 	memset(p, 0, sizeof(*p));
 }
 

@@ -59,7 +59,9 @@ struct kagefs_volume_info {
 	struct kagefs_uuid uuid;
 	struct kagefs_uuid set; /* set it was committed in; zero: none */
 	char name[KAGEFS_NAME_MAX + 1]; /* name in .snapshots, or the last known name of a bound volume */
-	__u64 reserved[4];
+	__u64 place_volume; /* where a volume is bound: in which other one; 0: the mount's root, or a snapshot */
+	__u64 place_ino;    /* and in which of its directories, as st_ino */
+	__u64 reserved[2];
 };
 
 /* KAGEFS_IOC_INFO: what is mounted.  Anyone may ask.  Read-only, idempotent. */
@@ -134,13 +136,14 @@ struct kagefs_ioc_volume_set {
 /* KAGEFS_IOC_VOLUME_LIST: volumes in id order, after `after` (0 at first; then the last id got).
  * container != 0: only what that volume's .snapshots shows; -ENOENT: there is no such volume.  count == 0: end. */
 struct kagefs_ioc_volume_list {
-	__u32 flags; /* in: 0 */
+	__u32 flags; /* in: KAGEFS_LIST_BOUND or 0 */
 	__u32 count; /* out: entries filled */
 	__u64 after;
 	__u64 container;
 	__u64 reserved[4];
 	struct kagefs_volume_info volumes[KAGEFS_LIST_MAX]; /* out */
 };
+#define KAGEFS_LIST_BOUND (1u << 0) /* no snapshots */
 
 /* KAGEFS_IOC_ROLLBACK: put a writable copy of `snapshot` where `volume` is bound.  What it replaced stays as a read-only
  * snapshot of the new volume, under the name returned; what mappings held at the first call is in it.  -ENOENT; -EINVAL

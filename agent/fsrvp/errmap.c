@@ -25,6 +25,7 @@ static const struct {
 	{ -ENOTTY, FSRVP_E_NOT_SUPPORTED },
 	{ -EOPNOTSUPP, FSRVP_E_NOT_SUPPORTED },
 	{ -EXDEV, FSRVP_E_NOT_SUPPORTED },
+	{ -E2BIG, FSRVP_E_NOT_SUPPORTED }, /* more volumes below it than a set can have */
 	{ -ENOTDIR, FSRVP_E_NOT_SUPPORTED },
 	{ -EROFS, FSRVP_E_NOT_SUPPORTED },
 	/* waiting */

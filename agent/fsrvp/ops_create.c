@@ -99,6 +99,7 @@ static int add_share(struct shadow_set *s, const struct share_place *p, struct g
 	struct shadow_copy *c = shadow_set_volume(s, p->place.volume);
 	uint8_t record[RECORD_BYTES_MAX];
 	bool is_new = !c;
+	unsigned nnested;
 	size_t len;
 	int err = 0;
 
@@ -109,12 +110,17 @@ static int add_share(struct shadow_set *s, const struct share_place *p, struct g
 		if (err)
 			return err;
 	}
-	err = shadow_set_add_mapping(s, c, p->share, p->place.rel);
+	nnested = c->nnested;
+	err = shadow_set_add_nested(s, c, p->place.nested, p->place.nnested);
+	if (!err)
+		err = shadow_set_add_mapping(s, c, p->share, p->place.rel);
 	if (!err) {
 		err = record_encode(s, SET_RECOVERED, record, &len);
 		if (err)
 			shadow_set_remove_mapping(s, c, &c->mappings[c->nmappings - 1]);
 	}
+	if (err)
+		c->nnested = nnested;
 	if (err && is_new)
 		shadow_set_remove_copy(s, c);
 	if (!err)
@@ -177,16 +183,15 @@ uint32_t ops_add(const struct ops_call *c, const struct guid *set, const char *u
 }
 
 /* The request of a whole set; record is filled and must live as long as r. */
-static int make_request(const struct shadow_set *s, struct backend_request *r, uint8_t record[RECORD_BYTES_MAX])
+static int make_request(struct shadow_set *s, struct backend_request *r, uint8_t record[RECORD_BYTES_MAX])
 {
 	int err = record_encode(s, SET_COMMITTED, record, &r->record_len);
 
 	r->id = s->id;
 	r->writable = shadow_set_is_writable(s);
 	r->writer_uid = s->writer_uid;
-	r->nvolumes = s->ncopies;
-	for (unsigned i = 0; i < s->ncopies; i++)
-		r->volumes[i] = s->copies[i].volume;
+	r->nvolumes = shadow_set_volumes(s, r->volumes, ARRAY_SIZE(r->volumes));
+	KAGEFS_ASSERT(r->nvolumes <= ARRAY_SIZE(r->volumes)); /* shadow_set_add_nested */
 	r->record = record;
 	return err;
 }

@@ -144,15 +144,15 @@ uint32_t ops_abort(const struct ops_call *c, const struct guid *set)
 	return result;
 }
 
-/* The snapshot of a volume, as the set in the file system knows it. */
-static int delete_copy(struct agent *a, const struct patience *p, struct shadow_set *s, uint64_t volume)
+/* The snapshots that no mapping wants any more, as the set in the file system knows them. */
+static int delete_unwanted(struct agent *a, const struct patience *p, struct shadow_set *s)
 {
 	struct backend_set *found = calloc(1, sizeof(*found));
 	struct patience fs = agent_fs_patience(p);
 	int err = found ? backend_get(a->backend, &s->store, &fs, &s->id, found) : -ENOMEM;
 
 	for (unsigned i = 0; !err && i < found->nmembers; i++)
-		if (found->members[i].volume == volume && !found->keep) {
+		if (!shadow_set_wants(s, found->members[i].volume) && !found->keep) {
 			err = backend_delete_snapshot(a->backend, &s->store, &fs, found->members[i].snapshot);
 			if (err == -ENOENT)
 				err = 0;
@@ -168,7 +168,6 @@ static int delete_mapping_claimed(struct agent *a, const struct patience *p, str
 {
 	struct patience fs = agent_fs_patience(p);
 	bool last_of_copy = copy->nmappings == 1;
-	uint64_t volume = copy->volume;
 	int err;
 
 	*gone = s->nmappings == 1;
@@ -189,7 +188,7 @@ static int delete_mapping_claimed(struct agent *a, const struct patience *p, str
 	pthread_mutex_unlock(&a->lock);
 	err = store_record(a, p, s, s->status);
 	if (!err && last_of_copy)
-		err = delete_copy(a, p, s, volume);
+		err = delete_unwanted(a, p, s);
 	return err;
 }
 

@@ -46,7 +46,7 @@ uint32_t ops_is_path_supported(const struct ops_call *c, const char *unc, uint32
 
 	*supported = err == 0;
 	*owner_machine = NULL;
-	if (err == -ENOTTY || err == -EOPNOTSUPP || err == -EXDEV || err == -ENOTDIR) /* an answer, not a failure */
+	if (err == -ENOTTY || err == -EOPNOTSUPP || err == -EXDEV || err == -E2BIG || err == -ENOTDIR) /* an answer, not a failure */
 		err = 0;
 	if (!err) {
 		*owner_machine = strdup(c->agent->cfg->machine_name);
@@ -59,7 +59,7 @@ uint32_t ops_is_path_supported(const struct ops_call *c, const char *unc, uint32
 static bool is_copied(struct machine *m, const struct backend_place *p)
 {
 	for (struct shadow_set *s = m->sets; s; s = s->next)
-		if (s->status >= SET_COMMITTED && guid_equal(&s->store, &p->store) && shadow_set_volume(s, p->volume))
+		if (s->status >= SET_COMMITTED && guid_equal(&s->store, &p->store) && shadow_set_wants(s, p->volume))
 			return true;
 	return false;
 }

@@ -201,7 +201,7 @@ static void delete_unwanted_copies(struct pass *p, struct shadow_set *s)
 		const struct backend_member *m = &p->found.members[i];
 		char name[BACKEND_NAME_SIZE];
 
-		if (shadow_set_volume(s, m->volume) || snapshot_name(p, &s->store, m->snapshot, name))
+		if (shadow_set_wants(s, m->volume) || snapshot_name(p, &s->store, m->snapshot, name))
 			continue;
 		struct patience fs = fs_patience(p, &s->store);
 		int err = noted(p, &s->store, backend_delete_snapshot(p->agent->backend, &s->store, &fs, m->snapshot));

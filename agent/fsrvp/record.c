@@ -12,7 +12,8 @@
  *       20    4 writer's uid
  *       24    8 creation time, ns since 1970-01-01 UTC
  *       32    - creator, a string
- *               then per copy: 16 copy id (RFC 4122 order), 8 volume, string root path, 2 number of mappings;
+ *               then per copy: 16 copy id (RFC 4122 order), 8 volume, string root path, 2 number of volumes below it,
+ *               8 each of these, 2 number of mappings;
  *               per mapping: string share, string path below the root
  *   string: 2 bytes length, then that many bytes of UTF-8 without NUL
  */
@@ -105,6 +106,9 @@ int record_encode(const struct shadow_set *s, enum set_status status, uint8_t ou
 		put_bytes(&w, c->id.b, sizeof(c->id.b));
 		put64(&w, c->volume);
 		put_string(&w, c->root);
+		put16(&w, (uint16_t)c->nnested);
+		for (unsigned j = 0; j < c->nnested; j++)
+			put64(&w, c->nested[j]);
 		put16(&w, (uint16_t)c->nmappings);
 		for (unsigned j = 0; j < c->nmappings; j++) {
 			put_string(&w, c->mappings[j].share);
@@ -193,12 +197,24 @@ static int decode_mapping(struct reader *r, struct shadow_set *s, struct shadow_
 	return *share == '\0' ? -EPROTO : shadow_set_add_mapping(s, c, share, rel);
 }
 
+/* A list longer than a set can have makes the reader bad. */
+static unsigned get_nested(struct reader *r, uint64_t volumes[SET_COPIES_MAX])
+{
+	unsigned n = get16(r);
+
+	r->bad = r->bad || n >= SET_COPIES_MAX;
+	for (unsigned i = 0; i < n && !r->bad; i++)
+		volumes[i] = get64(r);
+	return n;
+}
+
 static int decode_copy(struct reader *r, struct shadow_set *s)
 {
 	const uint8_t *id_bytes = take(r, 16);
 	uint64_t volume = get64(r);
 	CLEANUP_FREE char *root = get_string(r);
-	unsigned nmappings = get16(r);
+	uint64_t nested[SET_COPIES_MAX];
+	unsigned nnested = get_nested(r, nested), nmappings = get16(r);
 	struct shadow_copy *c = NULL;
 	struct guid id;
 	int err;
@@ -211,6 +227,8 @@ static int decode_copy(struct reader *r, struct shadow_set *s)
 	if (root[0] != '/' || guid_is_zero(&id) || shadow_set_copy(s, &id) || shadow_set_volume(s, volume))
 		return -EPROTO;
 	err = shadow_set_add_copy(s, &id, volume, root, &c);
+	if (!err)
+		err = shadow_set_add_nested(s, c, nested, nnested);
 	for (unsigned i = 0; i < nmappings && !err; i++)
 		err = decode_mapping(r, s, c);
 	return err == -ENOSPC ? -EPROTO : err;

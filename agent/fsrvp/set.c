@@ -32,6 +32,7 @@ static void copy_release(struct shadow_copy *c)
 	for (unsigned i = 0; i < c->nmappings; i++)
 		mapping_release(&c->mappings[i]);
 	free(c->mappings);
+	free(c->nested);
 	free(c->root);
 	free(c->snapshot);
 }
@@ -81,6 +82,52 @@ struct shadow_mapping *shadow_copy_mapping(struct shadow_copy *c, const char *sh
 	return NULL;
 }
 
+static bool is_nested(const struct shadow_copy *c, uint64_t volume)
+{
+	for (unsigned i = 0; i < c->nnested; i++)
+		if (c->nested[i] == volume)
+			return true;
+	return false;
+}
+
+bool shadow_set_wants(struct shadow_set *s, uint64_t volume)
+{
+	for (unsigned i = 0; i < s->ncopies; i++)
+		if (s->copies[i].volume == volume || is_nested(&s->copies[i], volume))
+			return true;
+	return false;
+}
+
+/* Whether a copy before this one has it below its own. */
+static bool is_repeated(const struct shadow_set *s, unsigned copy, uint64_t volume)
+{
+	for (unsigned i = 0; i < copy; i++)
+		if (is_nested(&s->copies[i], volume))
+			return true;
+	return false;
+}
+
+unsigned shadow_set_volumes(struct shadow_set *s, uint64_t *volumes, unsigned max)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->ncopies; i++, n++)
+		if (n < max)
+			volumes[n] = s->copies[i].volume;
+	for (unsigned i = 0; i < s->ncopies; i++) {
+		const struct shadow_copy *c = &s->copies[i];
+
+		for (unsigned j = 0; j < c->nnested; j++) {
+			if (shadow_set_volume(s, c->nested[j]) || is_repeated(s, i, c->nested[j]))
+				continue;
+			if (n < max)
+				volumes[n] = c->nested[j];
+			n++;
+		}
+	}
+	return n;
+}
+
 bool shadow_set_has_share(struct shadow_set *s, const char *share)
 {
 	for (unsigned i = 0; i < s->ncopies; i++)
@@ -106,6 +153,26 @@ int shadow_set_add_copy(struct shadow_set *s, const struct guid *id, uint64_t vo
 	copies[s->ncopies] = c;
 	*out = &copies[s->ncopies++];
 	return 0;
+}
+
+int shadow_set_add_nested(struct shadow_set *s, struct shadow_copy *c, const uint64_t *volumes, unsigned n)
+{
+	unsigned before = c->nnested;
+	uint64_t *more;
+
+	if (n == 0)
+		return 0;
+	more = realloc(c->nested, (c->nnested + n) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	c->nested = more;
+	for (unsigned i = 0; i < n; i++)
+		if (!is_nested(c, volumes[i]))
+			more[c->nnested++] = volumes[i];
+	if (shadow_set_volumes(s, NULL, 0) <= SET_COPIES_MAX)
+		return 0;
+	c->nnested = before;
+	return -ENOSPC;
 }
 
 int shadow_set_add_mapping(struct shadow_set *s, struct shadow_copy *c, const char *share, const char *rel)

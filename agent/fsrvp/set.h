@@ -34,6 +34,8 @@ struct shadow_copy {
 	uint64_t volume;
 	char *root;	/* path of the volume's root directory; owned */
 	char *snapshot; /* name below root/.snapshots; NULL before the commit; owned */
+	unsigned nnested;
+	uint64_t *nested; /* volumes below its shares, copied with it and shown in its copy; owned */
 	unsigned nmappings;
 	struct shadow_mapping *mappings; /* owned */
 };
@@ -70,6 +72,10 @@ bool shadow_set_is_writable(const struct shadow_set *s);
 
 struct shadow_copy *shadow_set_copy(struct shadow_set *s, const struct guid *id);
 struct shadow_copy *shadow_set_volume(struct shadow_set *s, uint64_t volume);
+/* The volume has a copy of its own, or one below that of another. */
+bool shadow_set_wants(struct shadow_set *s, uint64_t volume);
+/* All that it wants, each once; returns their number, at most max are written. */
+unsigned shadow_set_volumes(struct shadow_set *s, uint64_t *volumes, unsigned max);
 struct shadow_mapping *shadow_copy_mapping(struct shadow_copy *c, const char *share);
 /* A share anywhere in the set. */
 bool shadow_set_has_share(struct shadow_set *s, const char *share);
@@ -77,6 +83,8 @@ bool shadow_set_has_share(struct shadow_set *s, const char *share);
 /* New copy without mappings.  -ENOSPC above SET_COPIES_MAX, -ENOMEM; the set is then as before. */
 int shadow_set_add_copy(struct shadow_set *s, const struct guid *id, uint64_t volume, const char *root,
 			struct shadow_copy **out) MUST_USE;
+/* -ENOSPC: the set has more than SET_COPIES_MAX volumes then. */
+int shadow_set_add_nested(struct shadow_set *s, struct shadow_copy *c, const uint64_t *volumes, unsigned n) MUST_USE;
 int shadow_set_add_mapping(struct shadow_set *s, struct shadow_copy *c, const char *share, const char *rel) MUST_USE;
 void shadow_set_remove_mapping(struct shadow_set *s, struct shadow_copy *c, struct shadow_mapping *m);
 void shadow_set_remove_copy(struct shadow_set *s, struct shadow_copy *c);

@@ -74,6 +74,15 @@ static void info_of(struct fs *fs, struct vol *v, struct kagefs_volume_info *out
 	out->root_ino = ((uint64_t)m.slot << NUMBER_SLOT_SHIFT) | m.root;
 	memcpy(out->uuid.b, m.uuid, 16);
 	strcpy(out->name, m.name);
+	if (!(m.flags & META_VOL_SNAPSHOT) && m.place_vol) {
+		struct vol *in = vol_head(&fs->vtab, m.place_vol);
+
+		if (in) {
+			out->place_volume = in->id;
+			out->place_ino = ((uint64_t)in->slot << NUMBER_SLOT_SHIFT) | m.place_dir;
+			vol_put(&fs->vtab, in);
+		}
+	}
 	if (m.set_id)
 		(void)set_uuid(fs, m.set_id, out->set.b); /* zero: none, or detached from it */
 }
@@ -145,7 +154,7 @@ int fs_ioc_volume_list(struct fs *fs, struct kagefs_ioc_volume_list *a)
 	struct meta_volume place;
 	struct vol *v;
 
-	if (a->flags || !clear(a->reserved))
+	if ((a->flags & ~KAGEFS_LIST_BOUND) || !clear(a->reserved))
 		return -EINVAL;
 	a->count = 0;
 	memset(a->volumes, 0, sizeof(a->volumes));
@@ -157,8 +166,11 @@ int fs_ioc_volume_list(struct fs *fs, struct kagefs_ioc_volume_list *a)
 		vol_put(&fs->vtab, v);
 	}
 	while (a->count < KAGEFS_LIST_MAX && (v = vol_next(&fs->vtab, after))) {
+		uint32_t flags = vol_flags(v);
+		bool skip = (flags & META_VOL_DEAD) || ((a->flags & KAGEFS_LIST_BOUND) && (flags & META_VOL_SNAPSHOT));
+
 		after = v->id;
-		if (!(vol_flags(v) & META_VOL_DEAD) && (!a->container || snapshot_at(fs, v, &place)))
+		if (!skip && (!a->container || snapshot_at(fs, v, &place)))
 			info_of(fs, v, &a->volumes[a->count++]);
 		vol_put(&fs->vtab, v);
 	}

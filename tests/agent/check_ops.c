@@ -393,6 +393,52 @@ START_TEST(test_ops_commit_fails)
 END_TEST
 
 /* The file system was restarted between Prepare and Commit: the prepared set is gone, the commit brings everything. */
+/* A volume below a share is copied with it, once, and goes with the last copy that shows it. */
+START_TEST(test_ops_nested_volume)
+{
+	fake_faults.nested = true;
+	ck_assert_uint_eq(ops_set_context(&c, FSRVP_CTX_NAS_ROLLBACK), 0);
+	ck_assert_uint_eq(ops_start(&c, &client_id, &set), 0);
+	ck_assert_uint_eq(ops_add(&c, &set, "\\\\x\\Alpha", &copies[0]), 0);
+	ck_assert_uint_eq(ops_commit(&c, &set, 60000), 0);
+	ck_assert_uint_eq(ops_expose(&c, &set, 60000), 0);
+	assert_left(1, 2, 1);
+	agent_reconcile(agent);
+	assert_left(1, 2, 1);
+	start_agent();
+	assert_left(1, 2, 1);
+	ck_assert_uint_eq(delete_mapping(0, "\\\\x\\Alpha"), 0);
+	assert_left(0, 0, 0);
+}
+END_TEST
+
+START_TEST(test_ops_nested_volume_with_a_share)
+{
+	fake_faults.nested = true;
+	bring_to(SET_EXPOSED, FSRVP_CTX_NAS_ROLLBACK);
+	assert_left(3, 2, 1);
+	ck_assert_uint_eq(delete_mapping(2, "\\\\x\\beta$"), 0);
+	assert_left(2, 2, 1); /* still shown in the copy of Alpha and sub */
+	agent_reconcile(agent);
+	assert_left(2, 2, 1);
+	ck_assert_uint_eq(delete_mapping(1, "\\\\x\\sub"), 0);
+	ck_assert_uint_eq(delete_mapping(0, "\\\\x\\Alpha"), 0);
+	assert_left(0, 0, 0);
+}
+END_TEST
+
+START_TEST(test_ops_nested_volume_outlives_its_share)
+{
+	fake_faults.nested = true;
+	bring_to(SET_EXPOSED, FSRVP_CTX_NAS_ROLLBACK);
+	ck_assert_uint_eq(delete_mapping(0, "\\\\x\\Alpha"), 0);
+	ck_assert_uint_eq(delete_mapping(1, "\\\\x\\sub"), 0);
+	assert_left(1, 1, 1); /* beta$ has its own copy of it */
+	ck_assert_uint_eq(delete_mapping(2, "\\\\x\\beta$"), 0);
+	assert_left(0, 0, 0);
+}
+END_TEST
+
 /* The file system hung: what it may have done of the commit is deleted when it answers again, without its client. */
 START_TEST(test_ops_commit_hangs)
 {
@@ -818,6 +864,9 @@ Suite *make_ops_suite(void)
 	tcase_add_test(t, test_ops_prepare_waits);
 	tcase_add_test(t, test_ops_add_after_prepare);
 	tcase_add_loop_test(t, test_ops_commit_fails, 0, sizeof(commits) / sizeof(commits[0]));
+	tcase_add_test(t, test_ops_nested_volume);
+	tcase_add_test(t, test_ops_nested_volume_with_a_share);
+	tcase_add_test(t, test_ops_nested_volume_outlives_its_share);
 	tcase_add_test(t, test_ops_commit_hangs);
 	tcase_add_test(t, test_ops_abort_hangs);
 	tcase_add_test(t, test_ops_commit_after_restart_of_fs);

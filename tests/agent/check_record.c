@@ -7,13 +7,14 @@
 #include "tests/agent/suites.h"
 
 /* docs/fsrvp-record.md shows these bytes. */
-static const char golden[] = "4b465352 0100 0100 62000000"
+static const char golden[] = "4b465352 0100 0100 6c000000"
 			     "4f505845"		 /* Exposed */
 			     "19004000"		 /* NAS rollback with auto-recovery */
 			     "22000000"		 /* uid 34 */
 			     "00ca9a3b00000000"	 /* 1 s after the epoch */
 			     "0b00 434f52505c6261636b7570" /* CORP\backup */
 			     "101112131415161718191a1b1c1d1e1f 0700000000000000 0700 2f7372762f766d"
+			     "0100 0900000000000000" /* one volume below it */
 			     "0200 0300 766d31 0000 0300 766d32 0400 612f2f62"
 			     "";
 
@@ -30,6 +31,7 @@ static struct shadow_set *sample(void)
 	s->created_ns = 1000000000;
 	s->creator = strdup("CORP\\backup");
 	ck_assert_int_eq(shadow_set_add_copy(s, &copy_id, 7, "/srv/vm", &c), 0);
+	ck_assert_int_eq(shadow_set_add_nested(s, c, (const uint64_t[]){ 9, 9 }, 2), 0);
 	ck_assert_int_eq(shadow_set_add_mapping(s, c, "vm1", ""), 0);
 	ck_assert_int_eq(shadow_set_add_mapping(s, c, "vm2", "a//b"), 0);
 	return s;
@@ -62,6 +64,8 @@ START_TEST(test_record_golden)
 	ck_assert_uint_eq(back->nmappings, 2);
 	ck_assert_uint_eq(back->copies[0].volume, 7);
 	ck_assert_str_eq(back->copies[0].root, "/srv/vm");
+	ck_assert_uint_eq(back->copies[0].nnested, 1);
+	ck_assert_uint_eq(back->copies[0].nested[0], 9);
 	ck_assert_str_eq(back->copies[0].mappings[1].share, "vm2");
 	ck_assert_str_eq(back->copies[0].mappings[1].rel, "a//b");
 	ck_assert(shadow_set_is_persistent(back));

@@ -67,7 +67,7 @@ int backend_locate(struct backend *b, const char *path, const struct patience *p
 {
 	CLEANUP_FREE char *real = realpath(path, NULL);
 	size_t len = strlen(b->root);
-	char *rest, *slash;
+	char *rest, *slash, below[4200];
 
 	memset(out, 0, sizeof(*out));
 	if (!real)
@@ -83,6 +83,12 @@ int backend_locate(struct backend *b, const char *path, const struct patience *p
 	out->root = strdup(real);
 	out->store = fake_store;
 	out->volume = inode(real);
+	if (fake_faults.nested && strcmp(rest, "v1") == 0) {
+		snprintf(below, sizeof(below), "%s/v2", b->root);
+		out->nested = malloc(sizeof(*out->nested));
+		if (out->nested)
+			out->nested[out->nnested++] = inode(below);
+	}
 	return out->rel && out->root ? 0 : -ENOMEM;
 }
 
@@ -90,6 +96,7 @@ void backend_place_release(struct backend_place *p)
 {
 	free(p->root);
 	free(p->rel);
+	free(p->nested);
 	memset(p, 0, sizeof(*p));
 }
 

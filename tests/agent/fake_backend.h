@@ -7,10 +7,13 @@
 #ifndef TESTS_AGENT_FAKE_BACKEND_H
 #define TESTS_AGENT_FAKE_BACKEND_H
 
+#include <stdbool.h>
+
 /* What the next calls do instead of succeeding; all zero: succeed.  Polls: how often -EINPROGRESS is answered first. */
 struct fake_faults {
 	unsigned prepare_polls, commit_polls, seal_polls;
 	int prepare_err, commit_err, seal_err, update_err, delete_err;
+	bool nested; /* the volume v2 lies below v1 */
 	unsigned commits, prepares, deletes; /* counted */
 };
 extern struct fake_faults fake_faults;

@@ -55,6 +55,42 @@ previous_versions() {
 
 settled() { [ "$(count_sets)" = 0 ] && [ "$(count_shares)" = 0 ] && [ "$(count_snapshots)" = 0 ]; }
 
+# Volumes below a share are in its copy, as of the same instant; those beside it are not made part of the set.
+nested_volumes() {
+	local top=$VOLUMES/vol1 i n
+	"$BUILD/kagefs" volume create "$top/sub/inner" "$top/sub/dir/leaf" "$top/beside" || fail "volume create"
+	mkdir -p "$top/sub/inner/x" && "$BUILD/kagefs" volume create "$top/sub/inner/x/innermost" || fail "volume create"
+	echo inner >"$top/sub/inner/file"; echo innermost >"$top/sub/inner/x/innermost/file"; echo leaf >"$top/sub/dir/leaf/file"
+	chmod -R a+rwX "$top"
+	create root nas_rollback rw fsrvp_share
+	is "volumes below the share are in its copy" "$(smbc "${NAME[0]}" 'get sub\inner\file -' 2>/dev/null)" inner
+	is "and those below these" "$(smbc "${NAME[0]}" 'get sub\inner\x\innermost\file -' 2>/dev/null)" innermost
+	ok "writable like the rest" smbc "${NAME[0]}" "put $T/smb.conf sub\\inner\\edited"
+	is "the volume itself does not change" "$(ls "$top/sub/inner")" "$(printf 'file\nx')"
+	rpc "fss_recovery_complete $SET" >/dev/null
+	has "and sealed" "ACCESS_DENIED|MEDIA_WRITE_PROTECTED" smbc "${NAME[0]}" "put $T/smb.conf sub\\inner\\late"
+	agent_stop
+	agent_start --require-rpc-auth no --reconcile-interval 1
+	wait_for smbc "${NAME[0]}" ls
+	kill -HUP "$AGENT_PID"
+	is "a new agent leaves them" "$(smbc "${NAME[0]}" 'get sub\inner\file -' 2>/dev/null)" inner
+	is "copies" "$(count_nested)" "1 1 1 1 1"
+	has "delete" deleted rpc "fss_delete fsrvp_share $SET ${COPY[0]}"
+	is "copies left" "$(count_nested)" "0 0 0 0 0"
+	create root backup ro below
+	is "of a share below the root, what lies below it" "$(smbc "${NAME[0]}" 'get leaf\file -' 2>/dev/null)" leaf
+	is "and not what lies beside" "$(ls "$top/beside/.snapshots" | wc -l)" 0
+	has "delete" deleted rpc "fss_delete below $SET ${COPY[0]}"
+	for i in $(seq 61); do echo "$top/sub/dir/v$i"; done | xargs "$BUILD/kagefs" volume create || fail "volume create"
+	has "more than a set can have: refused" "8004230c" rpc "fss_create_expose backup ro fsrvp_share"
+	has "and said" "too many volumes below" cat "$T/agent.log"
+	has "another share is not" "supports shadow copy" rpc "fss_is_path_sup second"
+	n=$(for i in $(seq 61); do echo "$top/sub/dir/v$i"; done | xargs "$BUILD/kagefs" volume delete 2>&1) || fail "volume delete: $n"
+	"$BUILD/kagefs" volume delete "$top/sub/inner/x/innermost" "$top/sub/inner" "$top/sub/dir/leaf" "$top/beside" >/dev/null || fail "volume delete"
+	nothing_left "volumes below a share"
+}
+count_nested() { local d; for d in sub/inner sub/inner/x/innermost sub/dir/leaf beside .; do ls "$VOLUMES/vol1/$d/.snapshots" | wc -l; done | xargs; }
+
 fs_killed() {
 	local delay
 	for delay in 0.05 0.10 0.15 0.20 0.25 0.30 0.35 0.40 0.50 0.60; do
@@ -87,6 +123,7 @@ agent_start --require-rpc-auth no --allow backup --reconcile-interval 1
 creator_only
 sealed_under_an_open_handle
 previous_versions
+nested_volumes
 nothing_left "so far"
 fs_killed_agent_lives
 fs_killed

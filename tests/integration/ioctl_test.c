@@ -352,6 +352,12 @@ static void t_volume(void)
 		}
 	} while (l.count > 0);
 	CHECK(found);
+	CHECK(v.place_volume != 0 && v.place_volume != id);
+	CHECK(fstat(root, &sb) == 0 && v.place_ino == sb.st_ino);
+	CHECK(get_volume(v.place_volume, &v) == 0 && v.place_volume == 0 && v.place_ino == 0); /* the mount's root */
+	memset(&l, 0, sizeof(l));
+	l.flags = KAGEFS_LIST_BOUND << 1;
+	CHECK_ERR(ioctl(root, KAGEFS_IOC_VOLUME_LIST, &l), EINVAL);
 
 	/* read-only, while a handle is open */
 	fd = open_at("vol/f", O_RDWR | O_CREAT);
