@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # rpcclient's FSRVP commands in every context, read-only and writable; several shares in one set; access; expose and
-# withdraw as clients see it; both ways of exposing; both profiles of authentication.
+# withdraw as clients see it: all of it with either way to tell Samba of shares.  Then authentication at the RPC level.
 . "$(dirname "$0")/smbd-lib.sh"
 
 # create CONTEXT MODE SHARE...: sets SET and the arrays COPY and NAME
@@ -63,13 +63,32 @@ disconnects() {
 	has "users of a withdrawn share are disconnected" "NETWORK_NAME_DELETED|CONNECTION_DISCONNECTED|NOT_CONNECTED|USER_SESSION_DELETED" cat "$T/held"
 }
 
+descriptor() { sharesec --configfile="$T/smb.conf" "$1" --viewsddl; }
+set_descriptor() { sharesec --configfile="$T/smb.conf" "$1" --setsddl="$2" || fail "sharesec"; }
+READ='D:(A;;0x001200a9;;;WD)' CHANGE='D:(A;;0x001301bf;;;WD)' ROOT_ONLY='D:(A;;0x001f01ff;;;S-1-22-1-0)' EVERYBODY='D:(A;;0x001f01ff;;;WD)'
+
+# The share permissions of the base as they are when the set is exposed; neither before nor after.
 descriptor_is_cloned() {
-	sharesec --configfile="$T/smb.conf" second --setsddl='D:(A;;0x001301bf;;;WD)' || fail "sharesec"
+	set_descriptor second "$READ"
+	KAGEFS_VSS_STATE_DIR=$T/records vss create --context backup //127.0.0.1/second >"$T/made" 2>&1 || fail "create: $(cat "$T/made")"
+	local set name
+	set=$(sed -n 's/^set //p' "$T/made")
+	set_descriptor second "$CHANGE"
+	name=$(KAGEFS_VSS_STATE_DIR=$T/records vss expose "$set" 2>/dev/null) || fail "expose"
+	name=${name##*/}
+	is "share permissions are the base's at that moment" "$(descriptor "$name")" "$CHANGE"
+	set_descriptor second "$ROOT_ONLY"
+	is "and stay what they were" "$(descriptor "$name")" "$CHANGE"
+	KAGEFS_VSS_STATE_DIR=$T/records vss delete "$set" >/dev/null 2>&1 || fail "delete"
 	create backup ro second
-	is "share permissions are the base's" "$(sharesec --configfile="$T/smb.conf" "${NAME[0]}" --viewsddl)" "D:(A;;0x001301bf;;;WD)"
+	USER_NAME=backup has "who may not use the base may not use its copy" "ACCESS_DENIED" smbc "${NAME[0]}" ls
+	has "who may, may" "file" smbc "${NAME[0]}" ls
 	delete second "${COPY[0]}"
-	sharesec --configfile="$T/smb.conf" second --delete
+	printf '[global]\n\tinclude = %s\n[%s]\n\tpath = /\n' "$T/smb.conf" "${NAME[0]}" >"$T/again.conf"
+	is "with the share its permissions are gone" "$(sharesec --configfile="$T/again.conf" "${NAME[0]}" --viewsddl)" "$EVERYBODY"
+	sharesec --configfile="$T/smb.conf" second --delete >/dev/null
 }
+vss() { "$BUILD/kagefs-vss" "$1" --authfile "$T/auth" --port "$PORT" --auth none "${@:2}"; }
 
 two_clients() { # one set in progress at a time, from one address: the second replaces nothing that is exposed
 	create backup ro fsrvp_share; local set1=$SET copy1=${COPY[0]}
@@ -89,24 +108,32 @@ errors() {
 	USER_NAME=backup has "a user that is allowed" "supports shadow copy" rpc "fss_is_path_sup second"
 }
 
+# What Samba's configuration has besides our shares is never touched.
+others_untouched() { is "$1: other shares" "$(testparm -s "$T/smb.conf" 2>/dev/null | grep '^\[' | grep -vc '@{')" "$OTHERS"; }
+
+both_ways() { # EXPOSE
+	say "--expose $1, without authentication at the RPC level"
+	agent_start --require-rpc-auth no --allow backup --expose "$1"
+	contexts
+	several_shares
+	disconnects
+	descriptor_is_cloned
+	two_clients
+	errors
+	others_untouched "$1"
+	agent_stop
+}
+
 EXPOSE_CONF=${EXPOSE_CONF-registry shares = yes}
 stage
-say "without authentication at the RPC level"
-agent_start --require-rpc-auth no --allow backup
-contexts
-several_shares
-disconnects
-descriptor_is_cloned
-two_clients
-errors
-agent_stop
-
-say "include file instead of registry"
-agent_start --require-rpc-auth no --expose include
-several_shares
-disconnects
-descriptor_is_cloned
-agent_stop
+[ -x "$BUILD/kagefs-vss" ] || skip "$BUILD/kagefs-vss is not built"
+printf 'username = root\npassword = %s\ndomain = KAGETEST\n' "$PASSWORD" >"$T/auth"
+chmod 600 "$T/auth"
+net -s "$T/smb.conf" conf addshare theirs "$T/elsewhere" || fail "a registry share of somebody else"
+OTHERS=$(testparm -s "$T/smb.conf" 2>/dev/null | grep -c '^\[')
+both_ways registry
+both_ways include
+is "the include file is empty again" "$(grep -c '^\[.*@{' "$T/shares.conf")" 0
 
 say "authentication at the RPC level required, winbind runs"
 winbind_start
