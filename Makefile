@@ -163,6 +163,7 @@ integration: $(PROGRAMS) integration-helpers
 # mount(8) and umount(8) look for their helpers in /sbin only; a private PREFIX keeps everything below itself.
 HELPERDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/sbin,$(SBINDIR))
 INCLUDEDIR ?= $(PREFIX)/include
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 KAGEFS_NAMES := mkfs.kagefs fsck.kagefs mount.kagefs umount.kagefs umount.fuse.kagefs
 
 install: $(PROGRAMS)
@@ -170,12 +171,16 @@ install: $(PROGRAMS)
 	install -m 755 $(O)/kagefs $(DESTDIR)$(BINDIR)/kagefs
 	$(foreach n,$(KAGEFS_NAMES),ln -sfn $(BINDIR)/kagefs $(DESTDIR)$(HELPERDIR)/$(n) && ) true
 	$(if $(wildcard $(SRC_agent)),install -m 755 $(O)/kagefs-fsrvpd $(DESTDIR)$(SBINDIR)/kagefs-fsrvpd)
+	$(if $(wildcard $(SRC_agent)),install -m 755 agent/kagefs-samba-setup $(DESTDIR)$(SBINDIR)/kagefs-samba-setup)
+	$(if $(wildcard $(SRC_agent)),install -d $(DESTDIR)$(UNITDIR) && \
+		sed 's|/usr/local/sbin|$(SBINDIR)|' agent/kagefs-fsrvpd.service > $(DESTDIR)$(UNITDIR)/kagefs-fsrvpd.service)
 	$(if $(wildcard $(SRC_vss)),install -m 755 $(O)/kagefs-vss $(DESTDIR)$(BINDIR)/kagefs-vss)
 	install -m 644 fs/kagefs_ioctl.h $(DESTDIR)$(INCLUDEDIR)/kagefs_ioctl.h
 
 uninstall:
 	rm -f $(foreach n,$(KAGEFS_NAMES),$(DESTDIR)$(HELPERDIR)/$(n)) $(DESTDIR)$(BINDIR)/kagefs \
-		$(DESTDIR)$(SBINDIR)/kagefs-fsrvpd $(DESTDIR)$(BINDIR)/kagefs-vss $(DESTDIR)$(INCLUDEDIR)/kagefs_ioctl.h
+		$(DESTDIR)$(SBINDIR)/kagefs-fsrvpd $(DESTDIR)$(SBINDIR)/kagefs-samba-setup \
+		$(DESTDIR)$(UNITDIR)/kagefs-fsrvpd.service $(DESTDIR)$(BINDIR)/kagefs-vss $(DESTDIR)$(INCLUDEDIR)/kagefs_ioctl.h
 
 clean:
 	rm -rf $(O)

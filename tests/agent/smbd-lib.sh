@@ -21,6 +21,8 @@ done
 if [ -z "${INSIDE_NAMESPACE:-}" ]; then
 	INSIDE_NAMESPACE=1 BACKEND=$BACKEND BUILD=$BUILD exec unshare --mount --pid --fork --kill-child --mount-proc bash "$0" "$@"
 fi
+# Other mounts of kagefs, which the new namespace has got a copy of, are none of our agent's business.
+while read -r mounted; do umount -l "$mounted"; done < <(findmnt -rn -t fuse.kagefs -o TARGET)
 HERE=$(cd "$(dirname "$0")" && pwd)
 T=$(mktemp -d "${TMPDIR:-/tmp}/fsrvp-test.XXXXXX")
 chmod 755 "$T"
