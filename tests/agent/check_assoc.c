@@ -132,6 +132,38 @@ START_TEST(test_assoc_contexts)
 }
 END_TEST
 
+static void assert_alter_result(uint16_t result, uint16_t reason)
+{
+	ck_assert_uint_eq(sent[2], PDU_ALTER_RESP);
+	ck_assert_uint_eq(get_le16(sent + 24), 0); /* no secondary address */
+	ck_assert_uint_eq(sent[28], 1);
+	ck_assert_uint_eq(get_le16(sent + 32), result);
+	ck_assert_uint_eq(get_le16(sent + 34), reason);
+}
+
+/* A context more, beside the first; one that is refused changes nothing. */
+START_TEST(test_assoc_alter)
+{
+#define ALTER(ctx, iface) HEAD("0e", "03", "4800", "0000") "d016 d016 00000000 01 000000 " ctx " 01 00 " iface NDR32
+#define REQUEST(ctx, op) HEAD("00", "03", "1800", "0000") "00000000 " ctx " " op
+	bind_plain();
+	ck_assert_int_eq(feed(ALTER("0100", IFACE)), 0);
+	assert_alter_result(0, 0);
+	ck_assert_int_eq(feed(REQUEST("0100", "0500")), 0);
+	ck_assert_uint_eq(sent[2], PDU_RESPONSE);
+	ck_assert_uint_eq(last_opnum, 5);
+	ck_assert_int_eq(feed(REQUEST("0000", "0600")), 0);
+	ck_assert_uint_eq(last_opnum, 6);
+	ck_assert_int_eq(feed(ALTER("0200", "01020304 0506 0708 090a 0b0c0d0e0f10 01000000 ")), 0);
+	assert_alter_result(2, 1);
+	ck_assert_int_eq(feed(REQUEST("0200", "0700")), 0);
+	ck_assert_uint_eq(sent[2], PDU_FAULT);
+	ck_assert_int_eq(feed(REQUEST("0100", "0700")), 0);
+	ck_assert_uint_eq(last_opnum, 7);
+	ck_assert_uint_eq(ncalls, 3);
+}
+END_TEST
+
 /* One byte at a time, and many PDUs at once: the framing of the pipe does not matter. */
 START_TEST(test_assoc_stream)
 {
@@ -317,6 +349,7 @@ Suite *make_assoc_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_assoc_bind_ack_bytes);
 	tcase_add_loop_test(t, test_assoc_contexts, 0, sizeof(binds) / sizeof(binds[0]));
+	tcase_add_test(t, test_assoc_alter);
 	tcase_add_loop_test(t, test_assoc_stream, 0, 2);
 	tcase_add_test(t, test_assoc_response_bytes);
 	tcase_add_test(t, test_assoc_fault_bytes);

@@ -71,6 +71,7 @@ int main(void)
 	srunner_add_suite(r, make_ops_suite());
 	srunner_add_suite(r, make_pipe_suite());
 	srunner_add_suite(r, make_workers_suite());
+	srunner_add_suite(r, make_server_suite());
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);

@@ -27,7 +27,7 @@ static const char captured[] =
 	"00000000090000004b4147455445535400000000480002004c0002000700000000000000070000006261636b7570000007000000"
 	"00000000070000006261636b757000";
 
-static size_t get_captured(uint8_t out[1024])
+size_t npa_captured(uint8_t out[1024])
 {
 	return from_hex(captured, out, 1024);
 }
@@ -37,7 +37,7 @@ START_TEST(test_npa_captured)
 	char sid[SID_TEXT_SIZE];
 	struct npa_token t;
 	uint8_t blob[1024];
-	size_t len = get_captured(blob);
+	size_t len = npa_captured(blob);
 
 	ck_assert_int_eq(npa_parse(blob, len, &t), 0);
 	ck_assert_uint_eq(t.level, 7);
@@ -63,7 +63,7 @@ END_TEST
 START_TEST(test_npa_every_cut)
 {
 	uint8_t blob[1024];
-	size_t len = get_captured(blob);
+	size_t len = npa_captured(blob);
 	struct npa_token t;
 
 	for (size_t cut = 0; cut < len; cut++) {
@@ -79,7 +79,7 @@ END_TEST
 START_TEST(test_npa_wrong_length)
 {
 	uint8_t blob[1024];
-	size_t len = get_captured(blob);
+	size_t len = npa_captured(blob);
 	struct npa_token t;
 
 	blob[3]++;
@@ -95,7 +95,7 @@ START_TEST(test_npa_unknown_level)
 {
 	static const uint8_t levels[] = { 0, 1, 4, 6, 9, 255 };
 	uint8_t blob[1024];
-	size_t len = get_captured(blob);
+	size_t len = npa_captured(blob);
 	struct npa_token t;
 
 	blob[8] = blob[12] = levels[_i];
@@ -110,7 +110,7 @@ END_TEST
 START_TEST(test_npa_noise)
 {
 	uint8_t blob[1024], value = (uint8_t[]){ 0, 1, 0x7f, 0xff }[_i];
-	size_t len = get_captured(blob);
+	size_t len = npa_captured(blob);
 	struct npa_token t;
 
 	for (size_t i = 4; i < len; i++) {

@@ -20,6 +20,10 @@ Suite *make_conf_suite(void);
 Suite *make_ops_suite(void);
 Suite *make_pipe_suite(void);
 Suite *make_workers_suite(void);
+Suite *make_server_suite(void);
+
+/* What smbd 4.17.12 sent for user "backup": the hand-over of level 7. */
+size_t npa_captured(uint8_t out[1024]);
 
 /* Hex digits, white space and "# comment to the end of the line" to bytes.  Returns their number; aborts on anything else. */
 size_t from_hex(const char *hex, uint8_t *out, size_t size);
