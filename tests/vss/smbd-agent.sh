@@ -76,6 +76,38 @@ has "the set is still known" exposed vss list
 ok "and can be deleted" vss delete "$(basename "$KAGEFS_VSS_STATE_DIR"/*.set .set)"
 nothing_left "death of the agent"
 
+say "the requester is killed"
+requester_killed() { # PHASE-OPTIONS...: kill -9 while its command runs
+	rm -f "$T/on"
+	"$VSS" backup --authfile "$T/auth" --port "$PORT" "$@" $S/second $S/fsrvp_share >"$T/killed" 2>&1 &
+	local pid=$!
+	wait_for test -e "$T/on" || fail "its command does not start: $(cat "$T/killed")"
+	kill -9 $pid
+	wait $pid 2>/dev/null
+	kill "$(cat "$T/on")"
+	has "its record tells of the set" exposed vss list
+	ok "which can be deleted with it" vss delete "$(basename "$KAGEFS_VSS_STATE_DIR"/*.set .set)"
+	nothing_left "requester killed"
+	rm -f "$T/on"
+}
+requester_killed --recover "echo \$\$ >$T/on; exec sleep 60" --exec true
+requester_killed --context nas-rollback --exec "echo \$\$ >$T/on; exec sleep 60"
+# Without anybody who deletes it: a set that is not exposed goes by the agent's timer, one that is by its time.
+agent_stop
+agent_start --require-rpc-auth yes --sequence-timeout 2 --exposed-timeout 2
+wait_for vss probe $S/second
+gone() { [ "$(count_sets)$(count_shares)$(count_snapshots)" = 000 ]; }
+ok "create" vss create $S/second
+wait_for gone
+nothing_left "left alone before Expose"
+ok "create and expose" vss create --expose --context file-share-backup $S/second
+wait_for gone
+nothing_left "left alone after Expose"
+rm -f "$KAGEFS_VSS_STATE_DIR"/*.set
+agent_stop
+agent_start --require-rpc-auth yes
+wait_for vss probe $S/second
+
 say "two requesters at once"
 "$VSS" backup --authfile "$T/auth" --port "$PORT" --recover "touch $T/on; sleep 2" --exec true $S/second >"$T/first" 2>&1 &
 first=$!
