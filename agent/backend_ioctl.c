@@ -6,20 +6,18 @@
  * Every system call on a mount is made by a job of agent/workers.h, for a file system that is stopped holds whoever asks it.
  * Jobs own what they work on and know nothing of struct backend.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 
 #include "agent/backend.h"
+#include "agent/mountinfo.h"
+#include "agent/place.h"
 #include "agent/workers.h"
 #include "fs/base/msg.h"
 #include "fs/kagefs_ioctl.h"
 
 #define MOUNTS_MAX 256
-#define FSTYPE "fuse.kagefs"
 #define SCAN_MS 1000 /* for one mount, when it is not known yet which store it has */
 
 struct mount {
@@ -34,41 +32,9 @@ struct backend {
 	struct mount mounts[MOUNTS_MAX];
 };
 
-static void guid_from(struct guid *to, const struct kagefs_uuid *from)
-{
-	memcpy(to->b, from->b, sizeof(to->b));
-}
-
 static void guid_to(struct kagefs_uuid *to, const struct guid *from)
 {
 	memcpy(to->b, from->b, sizeof(to->b));
-}
-
-static int call(int fd, unsigned long number, void *arg)
-{
-	return ioctl(fd, number, arg) < 0 ? -errno : 0;
-}
-
-static int open_dir(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int store_of(int fd, struct guid *store)
-{
-	struct kagefs_ioc_info info = { 0 };
-	int err = call(fd, KAGEFS_IOC_INFO, &info);
-
-	if (err == -EINVAL || err == -ENOSYS) /* answers of other file systems to an unknown ioctl */
-		err = -ENOTTY;
-	if (!err && info.abi_version != KAGEFS_ABI_VERSION) {
-		msg(LOG_ERR, "file system speaks another ABI: version=%u want=%u", info.abi_version, KAGEFS_ABI_VERSION);
-		err = -ENOTTY;
-	}
-	guid_from(store, &info.store_uuid);
-	return err;
 }
 
 /* ---- table of mounts ----------------------------------------------------------------------------------------------- */
@@ -105,64 +71,6 @@ static char *recall(struct backend *b, const struct guid *store)
 	return path;
 }
 
-/* Undo the octal escapes of mountinfo, in place. */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
-			*to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-			s += 3;
-		} else {
-			*to++ = *s;
-		}
-	}
-	*to = '\0';
-}
-
-/* Fields of a line of mountinfo, cut out of the line. */
-struct mount_line {
-	const char *device; /* "0:52" */
-	char *point;
-	bool ours;
-};
-
-static bool parse_mount(char *line, struct mount_line *out)
-{
-	char *separator = strstr(line, " - "), *fields[5] = { NULL }, *save;
-
-	out->ours = separator && strncmp(separator + 3, FSTYPE " ", sizeof(FSTYPE)) == 0;
-	for (int i = 0; i < 5; i++)
-		fields[i] = strtok_r(i ? NULL : line, " ", &save);
-	if (!fields[4])
-		return false;
-	unescape(fields[4]);
-	out->device = fields[2];
-	out->point = fields[4];
-	return true;
-}
-
-/* Calls f for every mount until it returns non-zero. */
-static int each_mount(int (*f)(void *arg, const struct mount_line *m), void *arg)
-{
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	CLEANUP_FREE char *line = NULL;
-	size_t cap = 0;
-	int r = 0;
-
-	if (!file)
-		return -errno;
-	while (!r && getline(&line, &cap, file) > 0) {
-		struct mount_line m;
-
-		if (parse_mount(line, &m))
-			r = f(arg, &m);
-	}
-	fclose(file);
-	return r;
-}
-
 /* ---- which store a mount has --------------------------------------------------------------------------------------- */
 
 struct probe_job {
@@ -179,9 +87,9 @@ static void job_free(struct worker_job *job)
 static int probe(struct worker_job *job)
 {
 	struct probe_job *j = (struct probe_job *)job;
-	CLEANUP_FD int fd = open_dir(j->path);
+	CLEANUP_FD int fd = place_open(j->path);
 
-	return fd < 0 ? fd : store_of(fd, &j->store);
+	return fd < 0 ? fd : place_store(fd, &j->store);
 }
 
 static void mount_key(const char *point, char key[WORKERS_KEY_SIZE])
@@ -230,7 +138,10 @@ static int add_mount(void *arg, const struct mount_line *m)
 			return 0;
 	l->points[l->n] = strdup(m->point);
 	l->devices[l->n] = strdup(m->device);
-	return l->points[l->n] && l->devices[l->n++] ? 0 : -ENOMEM;
+	if (!l->points[l->n] || !l->devices[l->n])
+		return -ENOMEM;
+	l->n++;
+	return 0;
 }
 
 static void mount_list_free(struct mount_list *l)
@@ -246,7 +157,7 @@ static void mount_list_free(struct mount_list *l)
 static int scan(struct backend *b, const struct patience *p, struct guid *stores, size_t *n)
 {
 	struct mount_list *l = calloc(1, sizeof(*l));
-	int err = l ? each_mount(add_mount, l) : -ENOMEM;
+	int err = l ? mountinfo_each(add_mount, l) : -ENOMEM;
 
 	for (size_t i = 0; !err && i < l->n; i++) {
 		struct guid store;
@@ -327,15 +238,15 @@ static void call_free(struct worker_job *job)
 static int call_store(struct worker_job *job)
 {
 	struct call_job *j = (struct call_job *)job;
-	CLEANUP_FD int fd = open_dir(j->path);
+	CLEANUP_FD int fd = place_open(j->path);
 	struct guid found;
-	int err = fd < 0 ? fd : store_of(fd, &found);
+	int err = fd < 0 ? fd : place_store(fd, &found);
 
 	if (fd == -ENOENT || fd == -ENOTDIR || err == -ENOTTY) /* unmounted: the directory below, or none */
 		return -ENODEV;
 	if (!err && !guid_equal(&found, &j->store))
 		err = -ENODEV;
-	return err ? err : call(fd, j->number, j->arg);
+	return err ? err : place_call(fd, j->number, j->arg);
 }
 
 /* -ENODEV: it is not where it was. */
@@ -378,162 +289,6 @@ static int store_call(struct backend *b, const struct guid *store, unsigned long
 
 /* ---- places -------------------------------------------------------------------------------------------------------- */
 
-/* Cut the last component off path; it goes in front of rel. */
-static int step_up(char *path, char **rel)
-{
-	char *slash = strrchr(path, '/'), *longer;
-
-	if (!slash || !slash[1])
-		return -ENOTTY;
-	if (asprintf(&longer, "%s%s%s", slash + 1, **rel ? "/" : "", *rel) < 0)
-		return -ENOMEM;
-	free(*rel);
-	*rel = longer;
-	slash[slash == path] = '\0';
-	return 0;
-}
-
-/* A copy of the volume would show an empty directory there. */
-static int refuse_below(void *arg, const struct mount_line *m)
-{
-	const char *dir = arg;
-	size_t len = strlen(dir);
-
-	if (strncmp(m->point, dir, len) != 0 || m->point[len] != '/')
-		return 0;
-	msg(LOG_NOTICE, "share has another mount below it: path=%s mount=%s", dir, m->point);
-	return -EXDEV;
-}
-
-/* ---- volumes below a directory ---- */
-
-#define ANCESTORS_MAX 128 /* of a path deeper than that some volumes are thought to be below it that are not */
-
-/* The directories from the share's up to, and with, its volume's root: what is bound in one of them, but the share's own
- * directory, lies beside the path. */
-struct ancestors {
-	unsigned n;
-	uint64_t ino[ANCESTORS_MAX];
-};
-
-static bool is_beside(const struct ancestors *a, const struct kagefs_volume_info *v)
-{
-	for (unsigned i = 1; i < a->n; i++)
-		if (a->ino[i] == v->place_ino)
-			return true;
-	return false;
-}
-
-static int add_nested(struct backend_place *out, uint64_t volume)
-{
-	uint64_t *more;
-
-	for (unsigned i = 0; i < out->nnested; i++)
-		if (out->nested[i] == volume)
-			return 0;
-	if (out->nnested + 1 >= BACKEND_VOLUMES_MAX)
-		return -E2BIG;
-	more = realloc(out->nested, (out->nnested + 1) * sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	out->nested = more;
-	more[out->nnested++] = volume;
-	return 1;
-}
-
-static bool is_nested(const struct backend_place *out, uint64_t volume)
-{
-	for (unsigned i = 0; i < out->nnested; i++)
-		if (out->nested[i] == volume)
-			return true;
-	return false;
-}
-
-/* One look at all volumes.  1: something was added, whose own volumes may have been passed by already. */
-static int find_nested_once(int fd, const struct ancestors *a, struct backend_place *out)
-{
-	CLEANUP_FREE struct kagefs_ioc_volume_list *l = malloc(sizeof(*l));
-	uint64_t after = 0;
-	int err = l ? 0 : -ENOMEM, added = 0;
-
-	while (!err) {
-		memset(l, 0, sizeof(*l));
-		l->flags = KAGEFS_LIST_BOUND;
-		l->after = after;
-		err = call(fd, KAGEFS_IOC_VOLUME_LIST, l);
-		if (err || l->count == 0 || l->count > KAGEFS_LIST_MAX)
-			break;
-		after = l->volumes[l->count - 1].id;
-		for (unsigned i = 0; i < l->count && err >= 0; i++) {
-			const struct kagefs_volume_info *v = &l->volumes[i];
-
-			if ((v->place_volume == out->volume && !is_beside(a, v)) || is_nested(out, v->place_volume)) {
-				err = add_nested(out, v->id);
-				added |= err > 0;
-			}
-		}
-		err = MIN(err, 0);
-	}
-	return err ? err : added;
-}
-
-static int find_nested(int fd, const struct ancestors *a, const char *path, struct backend_place *out)
-{
-	int r;
-
-	do
-		r = find_nested_once(fd, a, out);
-	while (r > 0);
-	if (r == -E2BIG)
-		msg(LOG_NOTICE, "share has too many volumes below it, or beside it in its volume: path=%s max=%u", path,
-		    BACKEND_VOLUMES_MAX);
-	return r;
-}
-
-/* Walk up from the directory to its volume's root. */
-static int find_root(const char *path, struct backend_place *out)
-{
-	struct ancestors ancestors = { 0 };
-	CLEANUP_FREE char *root = realpath(path, NULL);
-	CLEANUP_FREE char *rel = strdup("");
-	struct kagefs_ioc_where where;
-	int err;
-
-	if (!root)
-		return -errno;
-	if (!rel)
-		return -ENOMEM;
-	err = each_mount(refuse_below, root);
-	if (err)
-		return err;
-	for (;;) {
-		CLEANUP_FD int fd = open_dir(root);
-
-		if (fd < 0)
-			return fd;
-		err = *rel ? 0 : store_of(fd, &out->store);
-		memset(&where, 0, sizeof(where));
-		if (!err)
-			err = call(fd, KAGEFS_IOC_WHERE, &where);
-		if (!err && ancestors.n < ANCESTORS_MAX)
-			ancestors.ino[ancestors.n++] = where.ino;
-		if (!err && where.is_root) {
-			out->volume = where.volume.id;
-			out->snapshot = where.volume.flags & KAGEFS_VOL_SNAPSHOT;
-			err = out->snapshot ? 0 : find_nested(fd, &ancestors, path, out);
-			if (!err)
-				break;
-		}
-		if (!err)
-			err = step_up(root, &rel);
-		if (err)
-			return err;
-	}
-	out->root = steal_ptr(&root);
-	out->rel = steal_ptr(&rel);
-	return 0;
-}
-
 struct locate_job {
 	struct worker_job job;
 	struct backend_place place; /* owned */
@@ -552,7 +307,7 @@ static int locate(struct worker_job *job)
 {
 	struct locate_job *j = (struct locate_job *)job;
 
-	return find_root(j->path, &j->place);
+	return place_find(j->path, &j->place);
 }
 
 /* The last mount whose point the path begins with is what holds whoever walks the path, unless a symbolic link leads
@@ -592,7 +347,7 @@ int backend_locate(struct backend *b, const char *path, const struct patience *p
 		return -ENOMEM;
 	j->job = (struct worker_job){ locate, locate_free };
 	memcpy(j->path, path, size);
-	err = each_mount(choose_key, &k);
+	err = mountinfo_each(choose_key, &k);
 	if (!err)
 		err = workers_run(b->workers, key, &job, p);
 	if (!err) {
@@ -765,7 +520,7 @@ static int append_ours(const struct kagefs_ioc_set_list *l, struct guid **ids, s
 	*ids = more;
 	for (uint32_t i = 0; i < l->count; i++)
 		if (strncmp(l->sets[i].owner, BACKEND_OWNER, sizeof(l->sets[i].owner)) == 0)
-			guid_from(&more[(*n)++], &l->sets[i].uuid);
+			memcpy(more[(*n)++].b, l->sets[i].uuid.b, sizeof(more->b));
 	return 0;
 }
 
