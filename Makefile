@@ -109,6 +109,8 @@ $(O)/tests/model-test: $(call obj,$(wildcard tests/model/*.c)) $(SIM) $(ENGINE)
 unit-%: $(O)/tests/unit-%
 	$<
 
+# A test that hangs is ended; check's own bound of 4 s would make a busy machine's tests fail.
+export CK_DEFAULT_TIMEOUT ?= 120
 unit: $(addprefix unit-,$(UNITS)) $(EXTRA_UNITS)
 
 # Compiles nothing.
