@@ -101,6 +101,8 @@ void mount_entry_release(struct mount_entry *e);
 /* The topmost mount on dir / any mount of the store.  dir and store as the kernel spells them.  -ENOENT. */
 int mount_find_dir(const char *dir, struct mount_entry *e) MUST_USE;
 int mount_find_store(const char *store, struct mount_entry *e) MUST_USE;
+/* A process whose mount namespace has this very mount (source, major, minor), of those we may look into; 0: none is found. */
+pid_t mount_find_elsewhere(const struct mount_entry *e) MUST_USE;
 /* "/a/b" without touching the last component, which may be a dead mount.  NULL: no memory or no such parent (errno). */
 char *mount_abspath(const char *path);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is mounted where, from /proc/self/mountinfo. */
+/* What is mounted where, from /proc/PID/mountinfo. */
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -57,10 +58,10 @@ static int parse_line(char *line, struct mount_entry *e)
 	return e->dir && e->type && e->source ? 0 : -ENOMEM;
 }
 
-/* The last line that fits: later mounts lie on top. */
-static int find(const char *dir, const char *source, struct mount_entry *out)
+/* The last line of a mountinfo file that fits: later mounts lie on top. */
+static int find(const char *file, const char *dir, const char *source, struct mount_entry *out)
 {
-	FILE *f = fopen("/proc/self/mountinfo", "re");
+	FILE *f = fopen(file, "re");
 	CLEANUP_FREE char *line = NULL;
 	size_t room = 0;
 	bool found = false;
@@ -86,12 +87,34 @@ static int find(const char *dir, const char *source, struct mount_entry *out)
 
 int mount_find_dir(const char *dir, struct mount_entry *e)
 {
-	return find(dir, NULL, e);
+	return find("/proc/self/mountinfo", dir, NULL, e);
 }
 
 int mount_find_store(const char *store, struct mount_entry *e)
 {
-	return find(NULL, store, e);
+	return find("/proc/self/mountinfo", NULL, store, e);
+}
+
+pid_t mount_find_elsewhere(const struct mount_entry *e)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	pid_t pid = 0;
+
+	while (proc && !pid && (d = readdir(proc))) {
+		char file[sizeof(d->d_name) + sizeof("/proc//mountinfo")];
+		struct mount_entry found;
+
+		if (d->d_name[0] < '1' || d->d_name[0] > '9')
+			continue;
+		snprintf(file, sizeof(file), "/proc/%s/mountinfo", d->d_name);
+		if (find(file, NULL, e->source, &found) == 0 && found.major == e->major && found.minor == e->minor)
+			pid = (pid_t)atoi(d->d_name);
+		mount_entry_release(&found);
+	}
+	if (proc)
+		closedir(proc);
+	return pid;
 }
 
 char *mount_abspath(const char *path)

@@ -14,11 +14,22 @@
 #define WAIT_STEP_MS 20
 #define SAY_AFTER_MS 2000
 
-/* The serving program holds STORE/lock until it has closed everything. */
-static int wait_closed(const char *store)
+/* A mount namespace that was split off keeps mounts of its own, and with them the store open, for as long as it lives. */
+static int fail_elsewhere(const char *store, pid_t pid)
+{
+	char what[80];
+
+	snprintf(what, sizeof(what), "unmounted here, but still mounted in the mount namespace of process %ld", (long)pid);
+	return cli_fail(MOUNT_FAILED, "umount", store, what, "the store stays open until that ends");
+}
+
+/* The serving program holds STORE/lock until it has closed everything.  0, -errno, or -EBUSY with *elsewhere: a process in
+ * whose namespace it is mounted too. */
+static int wait_closed(const struct mount_entry *was, pid_t *elsewhere)
 {
 	const struct timespec step = {.tv_nsec = WAIT_STEP_MS * 1000000L};
 	int64_t begin = clock_monotonic_ns();
+	const char *store = was->source;
 	char path[PATH_MAX + 8];
 	CLEANUP_FD int fd = -1;
 	bool said = false;
@@ -38,6 +49,9 @@ static int wait_closed(const char *store)
 		if (again == 0)
 			return 0; /* somebody has mounted it anew */
 		if (!said && clock_monotonic_ns() - begin > SAY_AFTER_MS * 1000000LL) {
+			*elsewhere = mount_find_elsewhere(was);
+			if (*elsewhere)
+				return -EBUSY;
 			fprintf(stderr, "kagefs: umount: %s: writing what is left to the store\n", store);
 			said = true;
 		}
@@ -63,6 +77,7 @@ static int unmount(const char *dir, bool lazy)
 	CLEANUP_FREE char *abs = mount_abspath(dir);
 	struct mount_entry e;
 	int err, sync_err = 0, code = MOUNT_OK;
+	pid_t elsewhere = 0;
 
 	if (!abs)
 		return cli_fail_errno(MOUNT_FAILED, "umount", dir, errno, NULL);
@@ -81,8 +96,8 @@ static int unmount(const char *dir, bool lazy)
 		code = cli_fail(MOUNT_USAGE, "umount", dir, "not permitted", "be root, or the user who mounted it");
 	else if (err)
 		code = cli_fail_errno(MOUNT_FAILED, "umount", dir, err, NULL);
-	else if (!lazy)
-		err = wait_closed(e.source);
+	else if (!lazy && wait_closed(&e, &elsewhere) == -EBUSY)
+		code = fail_elsewhere(e.source, elsewhere);
 	if (code == MOUNT_OK && sync_err)
 		code = cli_fail(MOUNT_FAILED, "umount", e.source, "unmounted, but not everything could be made durable",
 				"see the system's messages");

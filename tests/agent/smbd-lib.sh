@@ -21,8 +21,8 @@ done
 if [ -z "${INSIDE_NAMESPACE:-}" ]; then
 	INSIDE_NAMESPACE=1 BACKEND=$BACKEND BUILD=$BUILD exec unshare --mount --pid --fork --kill-child --mount-proc bash "$0" "$@"
 fi
-# Other mounts of kagefs, which the new namespace has got a copy of, are none of our agent's business.
-while read -r mounted; do umount -l "$mounted"; done < <(findmnt -rn -t fuse.kagefs -o TARGET)
+# Stores that were mounted before are none of our agent's business, and would be held open as long as this namespace lives.
+umount -alt fuse.kagefs 2>/dev/null
 HERE=$(cd "$(dirname "$0")" && pwd)
 T=$(mktemp -d "${TMPDIR:-/tmp}/fsrvp-test.XXXXXX")
 chmod 755 "$T"

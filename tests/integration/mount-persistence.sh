@@ -40,6 +40,18 @@ if [ "$(id -u)" = 0 ]; then
 	done
 fi
 
+# a mount namespace that was split off keeps the store open: said, not waited for
+if [ "$(id -u)" = 0 ]; then
+	unshare --mount sleep 1000 &
+	holder=$!
+	until [ "$(readlink "/proc/$holder/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; do sleep 0.05; done
+	refused 32 "still mounted in the mount namespace of process $holder" k umount "$M"
+	if is_mounted "$M"; then fail "still mounted here"; fi
+	kill "$holder"
+	wait "$holder" || true
+	mount_store
+fi
+
 # SIGTERM unmounts cleanly, also with files open.
 pid=$(daemon_pid)
 echo before-term > "$M/term"
