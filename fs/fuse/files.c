@@ -12,15 +12,18 @@
 #include <sys/sysmacros.h>
 
 #include "fs/fuse/opened.h"
+#include "fs/fuse/writeback.h"
 
 /* Of newer linux/fuse.h. */
 #define OPEN_NOFLUSH (1u << 5)
 #define OPEN_PARALLEL_DIRECT_WRITES (1u << 6)
 
-static struct fuse_open_out open_out(uint64_t fh)
+static struct fuse_open_out open_out(uint64_t fh, int flags)
 {
-	struct fuse_open_out o = {.fh = fh, .open_flags = OPEN_NOFLUSH | OPEN_PARALLEL_DIRECT_WRITES};
+	struct fuse_open_out o = {.fh = fh, .open_flags = OPEN_PARALLEL_DIRECT_WRITES};
 
+	if ((flags & (O_ACCMODE | WRITEBACK_OPEN_FLAGS)) != WRITEBACK_OPEN_FLAGS)
+		o.open_flags |= OPEN_NOFLUSH;
 	/* A direct open lets the kernel drop the pages it had, a cached one keeps them: nobody else writes. */
 	o.open_flags |= fh & OPENED_DIRECT ? FOPEN_DIRECT_IO : FOPEN_KEEP_CACHE;
 	return o;
@@ -74,7 +77,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_err(req, err);
 		return;
 	}
-	struct fuse_open_out out = open_out(fh);
+	struct fuse_open_out out = open_out(fh, fi->flags);
 
 	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)))
 		opened_put(m, ino, fh);
@@ -181,7 +184,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		return;
 	}
 	out.entry = entry_out(&e);
-	out.open = open_out(fh);
+	out.open = open_out(fh, flags);
 	if (fuse_reply_buf(req, (const char *)&out, sizeof(out))) {
 		opened_put(m, e.ino, fh);
 		mnt_entry_undo(m, &a);

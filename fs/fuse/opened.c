@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/base/msg.h"
+#include "fs/fuse/writeback.h"
 
 #define SHARDS 64
 #define BUCKETS 256
@@ -154,8 +155,17 @@ uint64_t opened_lsn(struct mnt *m, fuse_ino_t ino)
 	return lsn;
 }
 
-/* Notify outside the lock: writing dirty pages back comes in as WRITE, which takes it. */
-static void invalidate(struct mnt *m, uint64_t vol, bool all)
+/* Outside the lock: writing dirty pages back comes in as WRITE, which takes it.  Dropping writes back first, so that the
+ * notification, in which the daemon must not be killed (writeback.h), finds hardly anything to write. */
+static void let_go(struct mnt *m, fuse_ino_t *inos, size_t n, bool drop)
+{
+	size_t left = writeback_inodes(m, inos, n);
+
+	for (size_t k = 0; k < (drop ? n : left); k++)
+		(void)fuse_lowlevel_notify_inval_inode(m->se, inos[k], 0, 0); /* -ENOENT: forgotten meanwhile */
+}
+
+static void push(struct mnt *m, uint64_t vol, bool all, bool drop)
 {
 	for (int i = 0; i < SHARDS; i++) {
 		struct opened_shard *s = &m->opened[i];
@@ -182,23 +192,22 @@ static void invalidate(struct mnt *m, uint64_t vol, bool all)
 				inos[n++] = o->ino;
 			}
 		pthread_mutex_unlock(&s->lock);
-		for (size_t k = 0; k < n; k++)
-			(void)fuse_lowlevel_notify_inval_inode(m->se, inos[k], 0, 0); /* -ENOENT: forgotten meanwhile */
+		let_go(m, inos, n, drop);
 		free(inos);
 		if (lost)
 			msg(LOG_ERR, "no memory to push out cached pages: volume=%llu", (unsigned long long)vol);
 	}
 }
 
-void opened_push_out(void *arg, uint64_t vol)
+void opened_push_out(void *arg, uint64_t vol, bool drop)
 {
 	struct mnt *m = arg;
 
 	if (m->se && atomic_load(&m->running))
-		invalidate(m, vol, false);
+		push(m, vol, false, drop);
 }
 
 void opened_drop(struct mnt *m, uint64_t vol)
 {
-	invalidate(m, vol, true);
+	push(m, vol, true, true);
 }

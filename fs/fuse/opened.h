@@ -29,8 +29,8 @@ void opened_put(struct mnt *m, fuse_ino_t ino, uint64_t fh);
 void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn);
 /* Position to wait for to make everything written to the open inode durable. */
 uint64_t opened_lsn(struct mnt *m, fuse_ino_t ino);
-/* fs_open_options.push_out: write back and drop the kernel's pages of every inode of the volume open for writing. */
-void opened_push_out(void *arg, uint64_t vol);
+/* fs_open_options.push_out: write back the kernel's pages of every inode of the volume open for writing; drop: and drop them. */
+void opened_push_out(void *arg, uint64_t vol, bool drop);
 /* The volume is gone: drop pages of everything open in it, so that readers learn it too. */
 void opened_drop(struct mnt *m, uint64_t vol);
 

@@ -9,6 +9,7 @@
 #ifndef FS_VOLUME_PUSH_H
 #define FS_VOLUME_PUSH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
@@ -25,7 +26,7 @@ enum push_why {
 };
 
 /* hook NULL: there is nothing to push out, ever. */
-int pushes_new(void (*hook)(void *arg, uint64_t vol), void *arg, struct pushes **out) MUST_USE;
+int pushes_new(void (*hook)(void *arg, uint64_t vol, bool drop), void *arg, struct pushes **out) MUST_USE;
 /* Waits for what goes on.  NULL is fine. */
 void pushes_free(struct pushes *p);
 /*

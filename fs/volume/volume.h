@@ -97,9 +97,9 @@ struct fs_open_options {
 	uint64_t compact_after;	 /* bytes of dead blocks after which sparse packs are searched for; 0: default (64 MiB) */
 	struct fs_repair *repair; /* mend the store first; NULL: no.  The database as it was is kept as meta.db.before-repair */
 	bool manual;		 /* tests: no apply, reclaim or checkpoint by itself, only through fs_run_background */
-	/* Called from threads of this layer that hold no lock, and may take its time: drop the kernel's cached pages of every
-	 * inode of this volume with writable opens or mappings, after writing dirty ones back through fs_write.  May be NULL. */
-	void (*push_out)(void *arg, uint64_t vol);
+	/* Called from threads of this layer that hold no lock, and may take its time: the kernel's dirty pages of every inode of
+	 * this volume with writable opens or mappings come in through fs_write; drop: and the kernel keeps no page of them.  May be NULL. */
+	void (*push_out)(void *arg, uint64_t vol, bool drop);
 	void *arg;
 };
 
@@ -129,7 +129,6 @@ struct fs_node fs_root(struct fs *fs);
 /* name: 1..255 bytes, no NUL or '/'; len in bytes.  "." and ".." are not understood here.  Crosses into volumes and finds
  * .snapshots.  -ENOENT. */
 int fs_lookup(struct fs *fs, struct fs_node dir, const char *name, size_t len, struct fs_attr *out) MUST_USE;
-/* The directory that holds this directory (for ".."); the mount's root answers itself.  Costs a walk; for export and tests. */
 
 /* mode: S_IFMT and permissions before umask.  S_IFLNK: target is the text; else NULL.  rdev for devices. */
 int fs_mknod(struct fs *fs, const struct fs_ctx *ctx, struct fs_node dir, const char *name, size_t len, uint32_t mode,

@@ -5,6 +5,8 @@
  * crash_load verify DIR JOURNAL: everything promised is there.  A later, unpromised change of the same file is allowed: the
  * content must then be one that was written, never a mixture.
  *
+ * crash_load map FILE MIB: dirty a shared mapping of FILE over and over; says "mapped" after the first time.
+ *
  * Files are replaced as editors do, by a new one and a rename.  Each holds whole records of REC bytes, every one naming its file and version, so that a torn or foreign record shows.
  */
 #include <errno.h>
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/param.h>
 #include <unistd.h>
@@ -163,6 +166,23 @@ static int verify(const char *dir, const char *journal)
 	return bad ? 1 : 0;
 }
 
+static int map(const char *file, size_t size)
+{
+	int fd = open(file, O_RDWR | O_CREAT, 0644);
+	char *p = fd < 0 || ftruncate(fd, (off_t)size) ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return 2;
+	for (unsigned n = 1;; n++) {
+		for (size_t i = 0; i < size; i += 4096)
+			memset(p + i, (int)(n + i / 4096), 100);
+		if (n == 1) {
+			puts("mapped");
+			fflush(stdout);
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 5 && strcmp(argv[1], "write") == 0) {
@@ -171,6 +191,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 4 && strcmp(argv[1], "verify") == 0)
 		return verify(argv[2], argv[3]);
-	fprintf(stderr, "usage: crash_load write DIR JOURNAL SEED | verify DIR JOURNAL\n");
+	if (argc == 4 && strcmp(argv[1], "map") == 0)
+		return map(argv[2], (size_t)atoi(argv[3]) << 20);
+	fprintf(stderr, "usage: crash_load write DIR JOURNAL SEED | verify DIR JOURNAL | map FILE MIB\n");
 	return 2;
 }

@@ -19,7 +19,7 @@ static struct {
 	const char *text;
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 
-static void hook(void *arg, uint64_t vol)
+static void hook(void *arg, uint64_t vol, bool drop)
 {
 	struct fs_node f;
 	uint64_t lsn;
@@ -30,8 +30,8 @@ static void hook(void *arg, uint64_t vol)
 		pthread_cond_wait(&gate.cond, &gate.lock);
 	f = gate.file;
 	pthread_mutex_unlock(&gate.lock);
-	if (f.vol && f.vol == vol)
-		(void)!fs_write(test_fs, NULL, f, gate.text, strlen(gate.text), 0, 0, &lsn); /* -EROFS when it is too late */
+	if (!drop && f.vol && f.vol == vol)
+		(void)!fs_write(test_fs, NULL, f, gate.text, strlen(gate.text), 0, 0, &lsn);
 }
 
 static void set_gate(bool open)
