@@ -389,6 +389,8 @@ int apply_step(struct fs *fs)
 		r = batch_flush(&b);
 	if (!r)
 		r = store_sync(fs->store); /* I1 */
+	if (!r)
+		r = log_wait(fs->log, UINT64_MAX); /* I2: what was not collected because something newer covers it */
 	if (!r) {
 		st->applied_lsn = next;
 		st->next_ino = MAX(st->next_ino, atomic_load(&fs->next_ino));

@@ -15,7 +15,8 @@
  *
  * Invariants (docs/engine.md; `kagefs check` reports them by number)
  *   I1  no committed row names a block that is not durable: store_sync before meta_commit (apply.c)
- *   I2  what was waited for survives: log_wait; log retired only below a durable applied_lsn (apply.c)
+ *   I2  what was waited for survives: log_wait; log retired only below a durable applied_lsn, and a record counts as
+ *       applied only when all that has replaced it in memory is durable too (apply.c)
  *   I3  a pinned row never changes: fs/meta rule R2
  *   I4  all volumes of a set show one instant: one record, gate held exclusively (snap.c)
  *   I5  refs equal what a full walk counts: fs/meta rule R4

@@ -14,6 +14,7 @@ int main(void)
 	srunner_add_suite(runner, make_record_suite());
 	srunner_add_suite(runner, make_names_suite());
 	srunner_add_suite(runner, make_file_suite());
+	srunner_add_suite(runner, make_apply_suite());
 	srunner_add_suite(runner, make_snap_suite());
 	srunner_add_suite(runner, make_push_suite());
 	srunner_add_suite(runner, make_open_suite());

@@ -8,6 +8,7 @@ Suite *make_acl_suite(void);
 Suite *make_record_suite(void);
 Suite *make_names_suite(void);
 Suite *make_file_suite(void);
+Suite *make_apply_suite(void);
 Suite *make_snap_suite(void);
 Suite *make_push_suite(void);
 Suite *make_open_suite(void);
