@@ -13,7 +13,7 @@ const char mnt_options_help[] =
 	"  ro                    mount read-only\n"
 	"  snapdir=visible       list .snapshots in directories (default: hidden)\n"
 	"  memory=SIZE           bound for all memory of the daemon, buffers and queues included (default 512M)\n"
-	"  log=SIZE              most the log may take in the store (default 1G)\n"
+	"  log=SIZE              most the log may take in the store (default a sixteenth of the free space, 64M to 4G)\n"
 	"  direct=SIZE|never     open files this large for writing with direct I/O (default 16M)\n"
 	"  threads=N             most threads that serve requests (default 64, less with little memory)\n"
 	"  nosuid,nodev,noexec,noatime,...   as in mount(8)\n";

@@ -12,8 +12,16 @@
  */
 #include "fs/volume/internal.h"
 
+/* Blocks that conversion may have to read and store, and records: they bound how long the writer is held. */
 #define BATCH_RECORDS 16384u
-#define BATCH_BLOCKS 4096u /* that conversion may have to read and store: bounds how long the writer is held */
+#define BATCH_BLOCKS 4096u
+#define LARGE_BATCH_RECORDS (1u << 18)
+#define LARGE_BATCH_BYTES (4ull << 30) /* of blocks */
+/* What a batch holds is free only when it is done: its share of what changes may take. */
+#define BATCH_SHARE 8
+#define LARGE_BATCH_SHARE 4
+#define ATTRS_AT_ONCE 16384u
+#define TAKE_RECORDS 512u /* under one hold of pending.lock */
 
 struct attr_slot {
 	uint64_t vol, ino;
@@ -56,10 +64,41 @@ static struct attr_slot *attr_slot(struct attr_slot *v, unsigned cap, uint64_t v
 	return &v[i];
 }
 
+static int attr_cmp(const void *x, const void *y)
+{
+	const struct attr_slot *a = x, *b = y;
+
+	if (a->used != b->used)
+		return a->used ? -1 : 1;
+	if (a->vol != b->vol)
+		return a->vol < b->vol ? -1 : 1;
+	return a->ino < b->ino ? -1 : a->ino > b->ino;
+}
+
+static int flush_attrs(struct batch *b)
+{
+	int r = 0;
+
+	if (!b->nattrs)
+		return 0;
+	qsort(b->attrs, b->cap_attrs, sizeof(*b->attrs), attr_cmp); /* key order: fewer pages touched */
+	for (unsigned i = 0; !r && i < b->nattrs; i++) {
+		struct attr_slot *s = &b->attrs[i];
+
+		r = meta_put_attr(b->fs->meta, s->vol, s->ino, s->del ? NULL : &s->attr);
+	}
+	memset(b->attrs, 0, b->cap_attrs * sizeof(*b->attrs));
+	b->nattrs = 0;
+	return r;
+}
+
 static int batch_attr(struct batch *b, const struct item *it)
 {
 	struct attr_slot *s;
+	int r = b->nattrs < ATTRS_AT_ONCE ? 0 : flush_attrs(b);
 
+	if (r)
+		return r;
 	if (b->nattrs * 2 >= b->cap_attrs) {
 		unsigned cap = b->cap_attrs ? b->cap_attrs * 2 : 256;
 		struct attr_slot *v = calloc(cap, sizeof(*v));
@@ -105,35 +144,13 @@ static int file_cmp(const void *x, const void *y)
 	return a->ino < b->ino ? -1 : a->ino > b->ino;
 }
 
-static int attr_cmp(const void *x, const void *y)
-{
-	const struct attr_slot *a = x, *b = y;
-
-	if (a->used != b->used)
-		return a->used ? -1 : 1;
-	if (a->vol != b->vol)
-		return a->vol < b->vol ? -1 : 1;
-	return a->ino < b->ino ? -1 : a->ino > b->ino;
-}
-
 /* Everything gathered becomes rows of the present epoch. */
 static int batch_flush(struct batch *b)
 {
-	struct meta *m = b->fs->meta;
 	unsigned to;
-	int r = 0;
+	int r = flush_attrs(b);
 
-	if (b->nattrs) {
-		qsort(b->attrs, b->cap_attrs, sizeof(*b->attrs), attr_cmp); /* key order: fewer pages touched */
-		for (unsigned i = 0; !r && i < b->nattrs; i++) {
-			struct attr_slot *s = &b->attrs[i];
-
-			r = meta_put_attr(m, s->vol, s->ino, s->del ? NULL : &s->attr);
-		}
-		memset(b->attrs, 0, b->cap_attrs * sizeof(*b->attrs));
-		b->nattrs = 0;
-	}
-	if (b->nfiles > b->flushed_files) {
+	if (!r && b->nfiles > b->flushed_files) {
 		qsort(b->files + b->flushed_files, b->nfiles - b->flushed_files, sizeof(*b->files), file_cmp);
 		to = b->flushed_files;
 		for (unsigned i = b->flushed_files; i < b->nfiles; i++)
@@ -283,7 +300,7 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 {
 	struct fs *fs = b->fs;
 	struct pending *q;
-	uint64_t given_back = convert_finish(fs->convert, true), units = 0, bytes = 0;
+	uint64_t given_back = convert_finish(fs->convert, true), units = 0, bytes = 0, records = 0;
 
 	for (unsigned i = 0; i < b->nfiles; i++) {
 		struct inode *n = inode_find(fs, b->files[i].vol, b->files[i].ino);
@@ -304,49 +321,66 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 		head = q->link;
 		settle_rows(fs, q, b->upto);
 		bytes += sizeof(*q) + q->len;
+		records++;
 		free(q);
-		atomic_fetch_add_explicit(&fs->stat.applied_records, 1, memory_order_relaxed);
 	}
+	atomic_fetch_add_explicit(&fs->stat.applied_records, records, memory_order_relaxed);
 	atomic_fetch_add_explicit(&fs->stat.batches, 1, memory_order_relaxed);
 	log_retire(fs->log, next);
 	pthread_mutex_lock(&fs->pending.lock);
-	fs->pending.bytes -= bytes;
+	fs->pending.taken = false;
+	fs->pending.count -= records;
+	atomic_fetch_sub(&fs->pending.bytes, bytes);
 	atomic_store(&fs->pending.applied, next);
 	pthread_cond_broadcast(&fs->pending.cond);
 	pthread_mutex_unlock(&fs->pending.lock);
 }
 
-/* Take the front of the queue that is durable and complete; NULL: nothing. */
-static struct pending *batch_take(struct fs *fs, uint64_t *upto, uint64_t *next)
+/* The most that is taken into one batch. */
+struct batch_bound {
+	unsigned records;
+	uint64_t blocks, bytes;
+};
+
+/* Unhook some more of the front of the queue, what is durable and complete, and add it to the list that ends at *end.  False:
+ * that was all. */
+static bool take_some(struct fs *fs, uint64_t durable, struct batch_bound *left, struct pending ***end)
 {
-	uint64_t durable = log_durable(fs->log), blocks = 0, bytes = 0, bytes_max = atomic_load(&fs->memory.dirty_max) / 8;
-	struct pending *head, **end;
+	struct pending_queue *p = &fs->pending;
 	unsigned n = 0;
 
-	pthread_mutex_lock(&fs->pending.lock);
-	head = fs->pending.head;
-	for (end = &fs->pending.head; *end && n < BATCH_RECORDS && blocks < BATCH_BLOCKS; end = &(*end)->link, n++) {
-		struct pending *q = *end;
+	pthread_mutex_lock(&p->lock);
+	while (n < TAKE_RECORDS && left->records && left->blocks && left->bytes) {
+		struct pending *q = p->head;
 
-		if (q->next > durable || !atomic_load_explicit(&q->ready, memory_order_acquire))
+		if (!q || q->next > durable || !atomic_load_explicit(&q->ready, memory_order_acquire))
 			break;
-		if (bytes > bytes_max) /* what a batch holds is free only when it is done */
-			break;
-		bytes += sizeof(*q) + q->len;
-		blocks += (q->next - q->lsn) / fs->block_size + (q->next - q->lsn > q->len + LOG_RECORD_OVERHEAD);
-		*upto = q->lsn;
-		*next = q->next;
+		left->records--;
+		left->blocks -= MIN(left->blocks, q->units);
+		left->bytes -= MIN(left->bytes, sizeof(*q) + q->len);
+		p->head = q->link;
+		if (!p->head)
+			p->tail = &p->head;
+		q->link = NULL;
+		**end = q;
+		*end = &q->link;
+		p->taken = true;
+		n++;
 	}
-	if (!n) {
-		pthread_mutex_unlock(&fs->pending.lock);
-		return NULL;
-	}
-	fs->pending.head = *end;
-	*end = NULL;
-	if (!fs->pending.head)
-		fs->pending.tail = &fs->pending.head;
-	fs->pending.count -= n;
-	pthread_mutex_unlock(&fs->pending.lock);
+	pthread_mutex_unlock(&p->lock);
+	return n == TAKE_RECORDS;
+}
+
+static struct pending *batch_take(struct fs *fs, enum apply_size size)
+{
+	uint64_t durable = log_durable(fs->log), bytes = atomic_load(&fs->memory.dirty_max);
+	struct batch_bound left = { BATCH_RECORDS, BATCH_BLOCKS, bytes / BATCH_SHARE };
+	struct pending *head = NULL, **end = &head;
+
+	if (size == APPLY_LARGE)
+		left = (struct batch_bound){ LARGE_BATCH_RECORDS, LARGE_BATCH_BYTES >> fs->block_shift, bytes / LARGE_BATCH_SHARE };
+	while (take_some(fs, durable, &left, &end))
+		;
 	return head;
 }
 
@@ -355,26 +389,29 @@ static void batch_return(struct fs *fs, struct pending *head)
 {
 	struct pending **end = &head;
 
+	while (*end)
+		end = &(*end)->link;
 	pthread_mutex_lock(&fs->pending.lock);
-	for (; *end; end = &(*end)->link)
-		fs->pending.count++;
 	if (!fs->pending.head)
 		fs->pending.tail = end;
 	*end = fs->pending.head;
 	fs->pending.head = head;
+	fs->pending.taken = false;
 	pthread_mutex_unlock(&fs->pending.lock);
 }
 
-int apply_step(struct fs *fs)
+int apply_step(struct fs *fs, enum apply_size size)
 {
 	struct batch b = { .fs = fs };
-	uint64_t upto = 0, next = 0;
-	struct pending *head = batch_take(fs, &upto, &next);
+	struct pending *head = batch_take(fs, size), *last = head;
 	struct meta_state *st;
 	int r;
 
 	if (!head)
 		return 0;
+	while (last->link)
+		last = last->link;
+	fs->large_batch = size == APPLY_LARGE;
 	r = meta_begin(fs->meta);
 	if (r) {
 		batch_return(fs, head);
@@ -382,9 +419,9 @@ int apply_step(struct fs *fs)
 	}
 	st = meta_state(fs->meta);
 	b.epoch = st->epoch;
-	b.upto = upto;
+	b.upto = last->lsn;
 	for (struct pending *q = head; !r && q; q = q->link)
-		r = apply_record(&b, q);
+		r = fs->large_batch && atomic_load(&fs->closing) ? -ECANCELED : apply_record(&b, q);
 	if (!r)
 		r = batch_flush(&b);
 	if (!r)
@@ -392,7 +429,7 @@ int apply_step(struct fs *fs)
 	if (!r)
 		r = log_wait(fs->log, UINT64_MAX); /* I2: what was not collected because something newer covers it */
 	if (!r) {
-		st->applied_lsn = next;
+		st->applied_lsn = last->next;
 		st->next_ino = MAX(st->next_ino, atomic_load(&fs->next_ino));
 		st->next_vol = MAX(st->next_vol, atomic_load(&fs->next_vol));
 		atomic_store(&fs->stored_ino, st->next_ino); /* before a reader can see the rows: rows.c */
@@ -404,10 +441,56 @@ int apply_step(struct fs *fs)
 		(void)convert_finish(fs->convert, false);
 		batch_return(fs, head);
 	} else {
-		batch_done(&b, head, next);
+		batch_done(&b, head, last->next);
 	}
 	batch_release(&b);
 	return r ? r : 1;
+}
+
+void apply_want_locked(struct fs *fs, uint64_t lsn)
+{
+	if (atomic_load(&fs->pending.wanted) < lsn)
+		atomic_store(&fs->pending.wanted, lsn);
+	pthread_cond_broadcast(&fs->pending.cond);
+}
+
+void apply_want(struct fs *fs, uint64_t lsn)
+{
+	pthread_mutex_lock(&fs->pending.lock);
+	apply_want_locked(fs, lsn);
+	pthread_mutex_unlock(&fs->pending.lock);
+}
+
+static bool idle_locked(struct fs *fs)
+{
+	return !fs->pending.head && !fs->pending.taken;
+}
+
+/* Until a batch on the way to lsn is done or cannot be. */
+static int wait_for_batch_locked(struct fs *fs, uint64_t lsn)
+{
+	if (atomic_load(&fs->poisoned))
+		return -EROFS;
+	if (atomic_load(&fs->apply_stuck))
+		return -ENOSPC;
+	apply_want_locked(fs, lsn);
+	pthread_cond_wait(&fs->pending.cond, &fs->pending.lock);
+	return 0;
+}
+
+int apply_some(struct fs *fs, uint64_t before)
+{
+	int r = 0;
+
+	if (fs->opt.manual)
+		return fs_run_background(fs, FS_BG_APPLY);
+	pthread_mutex_lock(&fs->pending.lock);
+	while (!r && !idle_locked(fs) && atomic_load(&fs->pending.applied) <= before)
+		r = wait_for_batch_locked(fs, before + 1);
+	if (!r)
+		r = atomic_load(&fs->pending.applied) > before;
+	pthread_mutex_unlock(&fs->pending.lock);
+	return r;
 }
 
 int apply_wait(struct fs *fs, uint64_t lsn)
@@ -424,12 +507,8 @@ int apply_wait(struct fs *fs, uint64_t lsn)
 		return r;
 	}
 	pthread_mutex_lock(&fs->pending.lock);
-	while (!r && fs->pending.head && atomic_load(&fs->pending.applied) < lsn) {
-		atomic_store(&fs->kick, true);
-		pthread_cond_broadcast(&fs->pending.cond);
-		pthread_cond_wait(&fs->pending.cond, &fs->pending.lock);
-		r = atomic_load(&fs->poisoned) ? -EROFS : 0;
-	}
+	while (!r && !idle_locked(fs) && atomic_load(&fs->pending.applied) < lsn)
+		r = wait_for_batch_locked(fs, lsn);
 	pthread_mutex_unlock(&fs->pending.lock);
 	return r;
 }

@@ -2,61 +2,55 @@
 /*
  * What goes on by itself.  One thread applies and, when there is nothing to apply, reclaims; one checkpoints the database.
  *
- * Apply is lazy while the log is roomy and somebody is writing, because a range written many times is then converted once and
- * the writers have the machine for themselves; it starts when they pause, when a quarter of the log or much memory is taken,
- * or when a record has become old.
+ * Apply is lazy while somebody is writing (backlog.h says why); it starts when they pause, when the backlog has grown or when a
+ * record has become old.
  */
 #include "fs/volume/background.h"
 
+#include "fs/volume/backlog.h"
 #include "fs/volume/sets.h"
 
 #define APPLY_PAUSE_NS 1000000000ll /* without a change: the writers pause */
 #define APPLY_AGE_NS 60000000000ll
-#define APPLY_PENDING_BYTES (32ull << 20)
-#define APPLY_EXTENTS 500000ull
 #define IDLE_NS 100000000ll
 #define RETRY_NS 1000000000ll
 #define CHECKPOINT_NS 500000000ll
 
 static bool apply_due(struct fs *fs)
 {
-	struct log_stats st;
-	struct pending *q = fs->pending.head; /* pending.lock held by the caller */
 	int64_t now = clock_monotonic_ns();
+	struct pending *q;
+	bool due;
 
-	if (!q)
-		return false;
-	if (atomic_load(&fs->kick) || now - fs->pending.last_ns > APPLY_PAUSE_NS || now - q->at_ns > APPLY_AGE_NS ||
-	    atomic_load(&fs->pending.bytes) > APPLY_PENDING_BYTES || atomic_load(&fs->inodes.extents) > APPLY_EXTENTS || memory_tight(fs))
-		return true;
-	log_get_stats(fs->log, &st);
-	return st.used_bytes > st.capacity_bytes / 4;
+	pthread_mutex_lock(&fs->pending.lock);
+	q = fs->pending.head;
+	due = q && (q->lsn < atomic_load(&fs->pending.wanted) || now - fs->pending.last_ns > APPLY_PAUSE_NS ||
+		    now - q->at_ns > APPLY_AGE_NS);
+	pthread_mutex_unlock(&fs->pending.lock);
+	return due || (q && backlog_due(fs));
 }
 
-static void nap(struct fs *fs, int64_t ns)
+/* patient: although somebody wants something applied. */
+static void nap(struct fs *fs, int64_t ns, bool patient)
 {
 	struct timespec ts = ns_to_timespec(clock_realtime_ns() + ns);
 
 	pthread_mutex_lock(&fs->pending.lock);
-	if (!atomic_load(&fs->closing) && !atomic_load(&fs->kick))
+	if (!atomic_load(&fs->closing) && (patient || !fs->pending.head || fs->pending.head->lsn >= atomic_load(&fs->pending.wanted)))
 		pthread_cond_timedwait(&fs->pending.cond, &fs->pending.lock, &ts);
 	pthread_mutex_unlock(&fs->pending.lock);
 }
 
 /* One step of what is due: 1 done something, 0 nothing to do. */
-static int step(struct fs *fs, bool *apply)
+static int step(struct fs *fs, enum apply_size size, bool *apply)
 {
 	int64_t begin;
 	int r;
 
-	pthread_mutex_lock(&fs->pending.lock);
 	*apply = apply_due(fs);
-	if (!fs->pending.head)
-		atomic_store(&fs->kick, false);
-	pthread_mutex_unlock(&fs->pending.lock);
 	pthread_mutex_lock(&fs->writer_lock);
 	begin = clock_monotonic_ns();
-	r = *apply ? apply_step(fs) : reclaim_step(fs);
+	r = *apply ? apply_step(fs, size) : reclaim_step(fs);
 	pthread_mutex_unlock(&fs->writer_lock);
 	if (*apply && r > 0)
 		histogram_add(&fs->times[FS_TIME_APPLY], (uint64_t)(clock_monotonic_ns() - begin));
@@ -68,31 +62,46 @@ static int step(struct fs *fs, bool *apply)
 	return r;
 }
 
+/* Who waits for apply to give back space or to come to a change has to know that it cannot. */
+static void set_stuck(struct fs *fs, bool stuck)
+{
+	if (atomic_exchange(&fs->apply_stuck, stuck) == stuck)
+		return;
+	pthread_mutex_lock(&fs->pending.lock);
+	pthread_cond_broadcast(&fs->pending.cond);
+	pthread_mutex_unlock(&fs->pending.lock);
+}
+
 static void *apply_main(void *arg)
 {
 	struct fs *fs = arg;
 	bool full = false, apply;
 
+	backlog_thread_init();
 	while (!atomic_load(&fs->closing) && !atomic_load(&fs->poisoned)) {
-		int r = step(fs, &apply);
+		int r = step(fs, full ? APPLY_SMALL : APPLY_LARGE, &apply); /* little space: a small batch may still fit */
 
 		memory_adjust(fs);
+		if (r == -ECANCELED)
+			break;
 		if (r == -ENOSPC) {
+			if (apply)
+				set_stuck(fs, true);
 			if (!full)
 				msg(LOG_ERR, "no space on the store's file system: converting waits, the log keeps what was acknowledged");
 			full = true;
-			atomic_store(&fs->apply_stuck, true);
-			nap(fs, RETRY_NS);
+			nap(fs, RETRY_NS, true);
 			continue;
 		}
 		if (r < 0) {
 			fs_poison(fs, r, apply ? "applying the log" : "reclaiming");
 			break;
 		}
+		if (apply)
+			set_stuck(fs, false);
 		full = full && !apply;
-		atomic_store(&fs->apply_stuck, full);
 		if (!r)
-			nap(fs, IDLE_NS);
+			nap(fs, IDLE_NS, false);
 	}
 	return NULL;
 }
@@ -114,7 +123,7 @@ static void *checkpoint_main(void *arg)
 		sets_tick(fs); /* here, because it may wait for log room that the other thread makes */
 		if (r && r != -ENOSPC && r != -EBUSY)
 			msg(LOG_WARNING, "checkpoint: %s", strerror(-r));
-		nap(fs, CHECKPOINT_NS);
+		nap(fs, CHECKPOINT_NS, true);
 	}
 	return NULL;
 }
@@ -153,7 +162,7 @@ int fs_run_background(struct fs *fs, unsigned what)
 		r = log_wait(fs->log, UINT64_MAX);
 		pthread_mutex_lock(&fs->writer_lock);
 		if (!r)
-			r = apply_step(fs);
+			r = apply_step(fs, APPLY_SMALL);
 		pthread_mutex_unlock(&fs->writer_lock);
 		did |= r > 0;
 	}

@@ -5,6 +5,7 @@
  * memory, in two steps so that nothing can fail once the LSN is assigned.  change_replay is the second step alone, for the
  * records that a mount finds in the log.
  */
+#include "fs/volume/backlog.h"
 #include "fs/volume/internal.h"
 
 #define LOG_TIMEOUT_MS 1000
@@ -113,8 +114,7 @@ static int reserve_log(struct fs *fs, uint64_t bytes)
 				return -ENOSPC;
 			continue;
 		}
-		atomic_store(&fs->kick, true);
-		pthread_cond_broadcast(&fs->pending.cond);
+		apply_want(fs, before + 1);
 		if (fs_check_poison(fs))
 			return -EROFS;
 	}
@@ -143,6 +143,21 @@ static int run_shared(struct op *op, int (*fn)(struct op *op, void *arg), void *
 	return r;
 }
 
+/* What waits to be applied holds space for the worst case; applied it holds what it needs, which is mostly far less. */
+static int reserve_space(struct fs *fs, uint64_t bytes)
+{
+	for (;;) {
+		uint64_t before = atomic_load(&fs->pending.applied);
+		int r = store_reserve(fs->store, bytes);
+
+		if (r != -ENOSPC || atomic_load(&fs->apply_stuck))
+			return r;
+		r = apply_some(fs, before);
+		if (r <= 0)
+			return r ? r : store_reserve(fs->store, bytes);
+	}
+}
+
 int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log_bytes, uint64_t space_bytes,
 	   int (*fn)(struct op *op, void *arg), void *arg, uint64_t *lsn)
 {
@@ -158,18 +173,19 @@ int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log
 			return r;
 		if (!(flags & OP_FREES) && meta_is_full(fs->meta))
 			return -ENOSPC;
-		r = flags & OP_EXCLUSIVE ? 0 : memory_admit(fs, !(flags & OP_FREES)); /* an instant is small, and must not wait */
-		if (!r)
-			r = reserve_log(fs, log_bytes);
+		r = flags & (OP_EXCLUSIVE | OP_PROMPT) ? 0 : memory_admit(fs, !(flags & OP_FREES));
+		if (!r && space_bytes)
+			r = reserve_space(fs, space_bytes);
 		if (r)
-			return r == -EIO ? -EROFS : r;
-		op.log_left = log_bytes;
-		r = space_bytes ? store_reserve(fs->store, space_bytes) : 0;
-		if (r) {
-			log_unreserve(fs->log, log_bytes);
 			return r;
-		}
 		op.space_left = space_bytes;
+		r = reserve_log(fs, log_bytes);
+		if (r) {
+			if (space_bytes)
+				store_unreserve(fs->store, space_bytes);
+			return r == -EIO ? -EROFS : r;
+		}
+		op.log_left = log_bytes;
 
 		r = flags & OP_EXCLUSIVE ? run_exclusive(&op, fn, arg) : run_shared(&op, fn, arg);
 		if (op.log_left)
@@ -188,6 +204,8 @@ int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log
 			return r;
 		atomic_fetch_add_explicit(&fs->stat.retries, 1, memory_order_relaxed);
 	}
+	if (!r && op.next && !(flags & (OP_EXCLUSIVE | OP_PROMPT | OP_FREES)))
+		backlog_brake(fs, op.next, op.next - op.lsn);
 	if (!r && lsn)
 		*lsn = op.lsn;
 	return r;
@@ -474,7 +492,7 @@ static void enqueue_locked(struct pending_queue *p, struct pending *q)
 	p->tail = &q->link;
 	p->count++;
 	p->last_ns = q->at_ns;
-	p->bytes += sizeof(*q) + q->len;
+	atomic_fetch_add_explicit(&p->bytes, sizeof(*q) + q->len, memory_order_relaxed);
 }
 
 int change_commit(struct op *op, struct items *it, const void *data, size_t len)
@@ -509,6 +527,7 @@ int change_commit(struct op *op, struct items *it, const void *data, size_t len)
 	enqueue_locked(&fs->pending, q);
 	pthread_mutex_unlock(&fs->pending.lock);
 	units = preps_publish(fs, &ps, op->lsn, q->data_pos, false);
+	q->units = (uint32_t)units;
 	atomic_store_explicit(&q->ready, true, memory_order_release);
 	KAGEFS_ASSERT(units * fs->space_unit <= op->space_left);
 	op->space_left -= units * fs->space_unit;
@@ -554,6 +573,7 @@ int change_replay(struct fs *fs, const struct log_record *rec)
 	q->data_pos = rec->data_pos + pos;
 	enqueue_locked(&fs->pending, q);
 	units = preps_publish(fs, &ps, rec->lsn, q->data_pos, true);
+	q->units = (uint32_t)units;
 	atomic_store(&q->ready, true);
 	preps_release(fs, &ps);
 	/* Acknowledged before the crash, so space was reserved then.  If the disk has been filled since, converting waits for

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * File content written since the database's position: per inode a stack of layers, one per epoch written in, each a map of
- * disjoint extents that say where the bytes lie (in the log, all zero, or whole blocks named by a clone).
+ * disjoint extents that say where the bytes lie (in the log, all zero, or whole blocks named by a clone).  A queue in LSN order
+ * beside the map lets apply take its batch without walking all that came later: writers wait for the batch's size at most.
  *
  * A write at epoch E goes into the layer of E and replaces what overlaps there; layers of older epochs stay until applied,
  * because copies taken in between still see them.  A reader of volume S takes S's layers newest first, then those of each
@@ -12,6 +13,12 @@
  * it may have to store; content_applied gives them back, the last ones when the layer is empty.
  */
 #include "fs/volume/internal.h"
+
+/* Extents that apply works off under one hold of the inode's lock: a writer waits for no more than these. */
+#define COLLECT_BUDGET 1024
+#define DROP_BUDGET 256
+/* A reader looks into each layer, so no file shall have many more: each came with a copy of its volume. */
+#define LAYERS_MOST 64
 
 static int inode_cmp(struct inode *a, struct inode *b)
 {
@@ -248,6 +255,15 @@ static uint64_t ledger_units(struct fs *fs, struct layer *l, uint64_t off, uint6
 	return n;
 }
 
+static void extent_drop(struct layer *l, struct extent *e)
+{
+	if (l->collected == e)
+		l->collected = TAILQ_NEXT(e, by_age);
+	RB_REMOVE(extents, &l->map, e);
+	TAILQ_REMOVE(&l->age, e, by_age);
+	extent_free(e);
+}
+
 /* Move the front of e to `off` (inside it). */
 static void trim_front(struct extent *e, uint64_t off)
 {
@@ -283,6 +299,7 @@ static uint64_t carve(struct fs *fs, struct layer *l, uint64_t off, uint64_t len
 			trim_front(t, end);
 			e->len = off - e->off;
 			RB_INSERT(extents, &l->map, t);
+			TAILQ_INSERT_AFTER(&l->age, e, t, by_age);
 			atomic_fetch_add(&fs->inodes.extents, 1);
 			break;
 		}
@@ -292,8 +309,7 @@ static uint64_t carve(struct fs *fs, struct layer *l, uint64_t off, uint64_t len
 			/* The key moves within the gap just made: order is kept, no reinsertion needed. */
 			trim_front(e, end);
 		} else {
-			RB_REMOVE(extents, &l->map, e);
-			extent_free(e);
+			extent_drop(l, e);
 			atomic_fetch_sub(&fs->inodes.extents, 1);
 		}
 	}
@@ -362,8 +378,11 @@ uint64_t content_publish_locked(struct fs *fs, struct content_prep *p, const str
 		p->layer = NULL;
 		l->epoch = epoch;
 		RB_INIT(&l->map);
+		TAILQ_INIT(&l->age);
 		l->older = i->layers;
 		i->layers = l;
+		if (++i->nlayers > LAYERS_MOST)
+			apply_want(fs, lsn);
 	}
 	KAGEFS_ASSERT(l->epoch == epoch);
 	p->spare[0] = NULL;
@@ -390,7 +409,9 @@ uint64_t content_publish_locked(struct fs *fs, struct content_prep *p, const str
 	cost = ledger_units(fs, l, e->off, e->len, e->kind);
 	l->units += cost;
 	dirty_less(fs, i, carve(fs, l, e->off, e->len, &p->spare[1]));
+	KAGEFS_ASSERT(TAILQ_EMPTY(&l->age) || TAILQ_LAST(&l->age, extent_queue)->lsn <= lsn);
 	RB_INSERT(extents, &l->map, e);
+	TAILQ_INSERT_TAIL(&l->age, e, by_age);
 	atomic_fetch_add(&fs->inodes.extents, 1);
 	if (e->kind == EXTENT_LOG) {
 		i->dirty_bytes += e->len;
@@ -533,73 +554,116 @@ static struct layer *layer_of(struct inode *i, uint64_t epoch)
 	return l;
 }
 
-int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct extent **out, unsigned *n)
+static int by_offset(const void *x, const void *y)
 {
-	unsigned cap = 0;
+	const struct extent *a = x, *b = y;
+
+	return a->off < b->off ? -1 : a->off > b->off;
+}
+
+/* Copy some more; what is split or trimmed meanwhile is overwritten by what comes after upto, so its copy stays right. */
+static unsigned collect_some(struct inode *i, uint64_t epoch, uint64_t upto, bool first, struct extent *out, unsigned max)
+{
 	struct layer *l;
 	struct extent *e;
+	unsigned n = 0;
+
+	pthread_mutex_lock(&i->lock);
+	l = layer_of(i, epoch);
+	if (l && first)
+		l->collected = TAILQ_FIRST(&l->age);
+	for (e = l ? l->collected : NULL; e && e->lsn <= upto && n < max; e = TAILQ_NEXT(e, by_age)) {
+		if (e->ids)
+			atomic_fetch_add(&e->ids->refs, 1);
+		out[n++] = *e;
+	}
+	if (l)
+		l->collected = e;
+	pthread_mutex_unlock(&i->lock);
+	return n;
+}
+
+int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct extent **out, unsigned *n)
+{
+	unsigned cap = 0, max, more;
 
 	*out = NULL;
 	*n = 0;
-	pthread_mutex_lock(&i->lock);
-	l = layer_of(i, epoch);
-	if (l) {
-		RB_FOREACH(e, extents, &l->map)
-			cap += e->lsn <= upto;
-		*out = cap ? malloc(cap * sizeof(**out)) : NULL;
-		if (cap && !*out) {
-			pthread_mutex_unlock(&i->lock);
-			return -ENOMEM;
+	do {
+		if (cap == *n) {
+			unsigned want = cap ? cap * 2 : 16;
+			struct extent *v = realloc(*out, want * sizeof(*v));
+
+			if (!v) {
+				content_collect_free(fs, *out, *n);
+				*out = NULL;
+				*n = 0;
+				return -ENOMEM;
+			}
+			*out = v;
+			cap = want;
 		}
-		RB_FOREACH(e, extents, &l->map) {
-			if (e->lsn > upto)
-				continue;
-			(*out)[(*n)++] = *e;
-			if (e->ids)
-				atomic_fetch_add(&e->ids->refs, 1);
-		}
-	}
-	pthread_mutex_unlock(&i->lock);
+		max = MIN(cap - *n, COLLECT_BUDGET);
+		more = collect_some(i, epoch, upto, *n == 0, *out + *n, max);
+		*n += more;
+		atomic_fetch_add(&fs->inodes.extents, more); /* the copies take memory too */
+	} while (more == max);
+	qsort(*out, *n, sizeof(**out), by_offset);
 	return 0;
 }
 
-void content_collect_free(struct extent *v, unsigned n)
+void content_collect_free(struct fs *fs, struct extent *v, unsigned n)
 {
+	atomic_fetch_sub(&fs->inodes.extents, n);
 	for (unsigned k = 0; k < n; k++)
 		ids_put(v[k].ids);
 	free(v);
 }
 
+/* Some of what was applied leaves the layer; *back grows by the units it gives back.  False: nothing of the layer is left to do. */
+static bool drop_applied_locked(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, uint64_t *back)
+{
+	struct layer *l = layer_of(i, epoch), **p;
+	unsigned budget = DROP_BUDGET;
+	uint64_t units = 0;
+	struct extent *e;
+
+	if (!l)
+		return false;
+	while (budget && (e = TAILQ_FIRST(&l->age)) && e->lsn <= upto) {
+		struct extent was = *e;
+
+		extent_drop(l, e);
+		if (was.kind == EXTENT_LOG)
+			dirty_less(fs, i, was.len);
+		units += ledger_units(fs, l, was.off, was.len, was.kind);
+		atomic_fetch_sub(&fs->inodes.extents, 1);
+		budget--;
+	}
+	units = RB_EMPTY(&l->map) ? l->units : MIN(units, l->units);
+	l->units -= units;
+	*back += units;
+	if (!RB_EMPTY(&l->map))
+		return !budget;
+	for (p = &i->layers; *p != l; p = &(*p)->older)
+		;
+	*p = l->older;
+	i->nlayers--;
+	free(l);
+	return false;
+}
+
 uint64_t content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto)
 {
-	struct extent *e, *next;
-	struct layer *l, **p;
 	uint64_t back = 0;
+	bool more;
 
-	pthread_mutex_lock(&i->lock);
-	l = layer_of(i, epoch);
-	for (e = l ? RB_MIN(extents, &l->map) : NULL; e; e = next) {
-		next = RB_NEXT(extents, &l->map, e);
-		if (e->lsn > upto)
-			continue;
-		RB_REMOVE(extents, &l->map, e);
-		if (e->kind == EXTENT_LOG)
-			dirty_less(fs, i, e->len);
-		back += ledger_units(fs, l, e->off, e->len, e->kind);
-		extent_free(e);
-		atomic_fetch_sub(&fs->inodes.extents, 1);
-	}
-	if (l) {
-		back = RB_EMPTY(&l->map) ? l->units : MIN(back, l->units);
-		l->units -= back;
-	}
-	if (l && RB_EMPTY(&l->map)) {
-		for (p = &i->layers; *p != l; p = &(*p)->older)
-			;
-		*p = l->older;
-		free(l);
-	}
-	pthread_mutex_unlock(&i->lock);
+	/* The database has all of it already, so a reader may see any part gone; and a writer waits for a few extents only. */
+	do {
+		pthread_mutex_lock(&i->lock);
+		more = drop_applied_locked(fs, i, epoch, upto, &back);
+		pthread_mutex_unlock(&i->lock);
+	} while (more);
 	return back;
 }
 

@@ -9,6 +9,7 @@
  * A block's stored content ends with its last non-zero byte; what lies beyond reads as zeros.  So the same file tail dedups
  * whatever the block's position, and a file's end needs no care when it grows.
  */
+#include "fs/volume/backlog.h"
 #include "fs/volume/internal.h"
 
 /* Blocks worked on at once, each with its content and what it is stored as. */
@@ -165,6 +166,7 @@ static void *worker(void *arg)
 	struct convert *c = arg;
 	struct job *j;
 
+	backlog_thread_init();
 	pthread_mutex_lock(&c->lock);
 	while (!c->stop) {
 		if (!c->running || c->next >= c->njobs) {
@@ -590,6 +592,10 @@ int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch,
 		uint64_t start = (leaves.v[k] * META_LEAF_SLOTS) << c->fs->block_shift;
 		unsigned lo = 0, hi = n;
 
+		if (c->fs->large_batch && atomic_load(&c->fs->closing)) {
+			r = -ECANCELED;
+			break;
+		}
 		while (lo < hi) {
 			unsigned mid = (lo + hi) / 2;
 
@@ -605,7 +611,7 @@ int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch,
 	if (!r)
 		r = add_alloc(c, epoch);
 	free(leaves.v);
-	content_collect_free(e, n);
+	content_collect_free(c->fs, e, n);
 	return r;
 }
 

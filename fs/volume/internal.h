@@ -47,6 +47,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 /* A red-black tree whose functions are private to one file. */
 #define TREE_GENERATE(name, type, field, cmp) RB_GENERATE_INTERNAL(name, type, field, cmp, static __attribute__((unused)))
@@ -248,17 +249,21 @@ struct block_ids { /* of one clone record */
 };
 struct extent {
 	RB_ENTRY(extent) link;
+	TAILQ_ENTRY(extent) by_age;
 	uint64_t off, len, lsn;
 	uint8_t kind;
 	uint64_t pos;		/* LOG: stream position of byte off.  BLOCKS: file offset of ids->id[0] */
 	struct block_ids *ids;	/* BLOCKS; counted */
 };
 RB_HEAD(extents, extent);
+TAILQ_HEAD(extent_queue, extent);
 struct layer {
 	struct layer *older;
 	uint64_t epoch;
 	uint64_t units; /* of the space ledger */
 	struct extents map;
+	struct extent_queue age; /* the same extents in the order of their LSNs: apply takes a batch without looking at the rest */
+	struct extent *collected; /* of age: the first that content_collect has not come to */
 };
 struct inode {
 	RB_ENTRY(inode) link; /* table shard */
@@ -266,6 +271,7 @@ struct inode {
 	unsigned refs; /* shard lock */
 	pthread_mutex_t lock;
 	struct layer *layers; /* lock; newest first */
+	unsigned nlayers;     /* lock */
 	uint64_t dirty_bytes; /* lock; sum of LOG extents */
 	uint64_t last_lsn;    /* lock; newest record about this inode's content */
 };
@@ -315,7 +321,7 @@ uint64_t content_publish_locked(struct fs *fs, struct content_prep *p, const str
 void content_unprepare(struct fs *fs, struct content_prep *p);
 /* Copies of the extents of exactly this epoch with lsn <= upto, in offset order; *out malloc'ed, ids counted. */
 int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct extent **out, unsigned *n) MUST_USE;
-void content_collect_free(struct extent *v, unsigned n);
+void content_collect_free(struct fs *fs, struct extent *v, unsigned n);
 /* Those extents are in the database: remove what is left of them.  Returns the units they held in the space ledger. */
 uint64_t content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto);
 bool content_clean_range(struct inode *i, uint64_t off, uint64_t len); /* lock held: no extent touches it */
@@ -355,8 +361,9 @@ struct op {
 	struct row_key miss;
 };
 enum op_flags {
-	OP_EXCLUSIVE = 1 << 0, /* gate exclusively */
+	OP_EXCLUSIVE = 1 << 0, /* gate exclusively; small, and does not wait for the backlog */
 	OP_FREES = 1 << 1,     /* allowed on a full store */
+	OP_PROMPT = 1 << 2,    /* belongs to an instant: does not wait for the backlog either */
 };
 /* Run fn under the gate with log_bytes and space_bytes reserved, again and again while it answers -EAGAIN after a miss. */
 int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log_bytes, uint64_t space_bytes,
@@ -382,6 +389,7 @@ struct pending {
 	uint64_t lsn, next, data_pos; /* data_pos: of the byte after the items */
 	uint64_t epoch;		      /* in which its items were made */
 	_Atomic bool ready;	      /* its effect in memory is complete: apply may take it */
+	uint32_t units;		      /* blocks that were not dirty before: what converting it costs.  Set before ready */
 	int64_t at_ns;		      /* monotonic */
 	uint32_t len;
 	uint8_t items[];
@@ -390,16 +398,27 @@ struct pending_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* something to do, or applied_lsn moved */
 	struct pending *head, **tail;
+	bool taken; /* the front is with apply: not in the list, but counted */
 	uint64_t count;
-	_Atomic uint64_t bytes; /* of these and of the batch being applied; changed under lock */
+	_Atomic uint64_t bytes; /* of these and of the batch being applied */
 	int64_t last_ns; /* monotonic; when the newest was queued */
 	_Atomic uint64_t applied; /* LSN: everything before is in the database, durably */
+	_Atomic uint64_t wanted;  /* LSN: somebody wants everything before applied without delay */
 };
-int apply_step(struct fs *fs) MUST_USE; /* writer_lock held; 1 something was applied, 0 nothing to do */
-/* Wait until everything before lsn is applied. */
+/* writer_lock held; 1 something was applied, 0 nothing to do.  A large batch converts a block once for many writes, but takes
+ * seconds: it is given up when the store is closed (-ECANCELED, nothing is applied). */
+enum apply_size { APPLY_SMALL, APPLY_LARGE };
+int apply_step(struct fs *fs, enum apply_size size) MUST_USE;
+/* Apply the records before lsn without delay, and wake who does it.  _locked: pending.lock held. */
+void apply_want(struct fs *fs, uint64_t lsn);
+void apply_want_locked(struct fs *fs, uint64_t lsn);
+/* Wait until more than `before` is applied: 1, or 0 when nothing waits to be.  -ENOSPC as below. */
+int apply_some(struct fs *fs, uint64_t before) MUST_USE;
+/* Wait until everything before lsn is applied.  -ENOSPC: the disk is too full for that. */
 int apply_wait(struct fs *fs, uint64_t lsn) MUST_USE;
 
-/* Convert what inode (vol, ino) wrote in this epoch up to lsn: blocks appended, leaves put, in the open transaction. */
+/* Convert what inode (vol, ino) wrote in this epoch up to lsn: blocks appended, leaves put, in the open transaction.
+ * -ECANCELED: the store is being closed during a large batch. */
 struct convert;
 /* What it takes for work on blocks of this size, if it shall be about `share`. */
 uint64_t convert_bytes(uint64_t share, uint32_t block_size);
@@ -515,8 +534,12 @@ struct fs {
 	uint64_t reap_vol, reap_ino; /* writer_lock: cursor */
 	pthread_t apply_thread, checkpoint_thread;
 	bool threads;
-	_Atomic bool kick;
 	_Atomic bool apply_stuck; /* the disk under the store is full */
+	bool large_batch;	  /* writer_lock */
+	struct {
+		uint64_t log_bytes;	  /* what it may take; constant */
+		_Atomic int64_t turn_ns; /* when the next one braked may go on */
+	} backlog;
 
 	_Atomic int64_t space_at_ns; /* statfs cache */
 	_Atomic uint64_t space_free, space_total;

@@ -79,11 +79,6 @@ void memory_adjust(struct fs *fs)
 	bcache_limit(fs->bcache, cache / 2);
 }
 
-bool memory_tight(struct fs *fs)
-{
-	return memory_dirty(fs) > atomic_load_explicit(&fs->memory.dirty_max, memory_order_relaxed) / 2;
-}
-
 static bool full(struct fs *fs)
 {
 	return memory_dirty(fs) > atomic_load_explicit(&fs->memory.dirty_max, memory_order_relaxed);
@@ -104,9 +99,8 @@ static void wait_for_room(struct fs *fs)
 	struct timespec ts = ns_to_timespec(clock_realtime_ns() + WAIT_NS);
 
 	pthread_mutex_lock(&fs->pending.lock);
-	atomic_store(&fs->kick, true);
-	pthread_cond_broadcast(&fs->pending.cond);
-	if (fs->pending.head && full(fs))
+	apply_want_locked(fs, atomic_load(&fs->pending.applied) + 1);
+	if ((fs->pending.head || fs->pending.taken) && full(fs))
 		pthread_cond_timedwait(&fs->pending.cond, &fs->pending.lock, &ts);
 	pthread_mutex_unlock(&fs->pending.lock);
 }

@@ -4,8 +4,8 @@
  * the caller's request buffers) gets a fixed share when the store is opened.  The rest is divided as things are:
  *
  *   tables   volumes, sets, nodes the kernel knows: as many as there are, nothing can be done about them
- *   dirty    changes not applied yet: at most half of what tables leave.  Above half of that applying starts early; at the
- *            limit changing operations wait for it (memory_admit)
+ *   dirty    changes not applied yet: at most half of what tables leave.  Applying starts before that is used up, and changes
+ *            are slowed down (backlog.h); at the limit changing operations wait (memory_admit)
  *   caches   rows and blocks read: what is left, shrinking while the others grow (memory_adjust)
  */
 #ifndef FS_VOLUME_MEMORY_H
@@ -38,8 +38,6 @@ void memory_plan(struct memory *m, uint64_t bound, uint64_t front, uint32_t reco
 void memory_plan_blocks(struct memory *m, uint32_t block_size);
 /* What changes not applied take. */
 uint64_t memory_dirty(struct fs *fs);
-/* Is it time to apply for the memory's sake? */
-bool memory_tight(struct fs *fs);
 /* Before a changing operation, no lock held: waits while the dirty share is used up.  patient: false if it must go on although
  * nothing can be applied, as deleting on a full disk.  -EROFS poisoned, or what applying says when there are no threads. */
 int memory_admit(struct fs *fs, bool patient) MUST_USE;

@@ -9,12 +9,16 @@
 #include <sys/random.h>
 
 #include "fs/volume/background.h"
+#include "fs/volume/backlog.h"
 #include "fs/volume/internal.h"
 #include "fs/volume/sets.h"
 
 #define FORMAT_FILE "format"
 #define FORMAT_VERSION 1
-#define LOG_BYTES_DEFAULT (1ull << 30)
+/* Unless told otherwise the log may take this share of the free space, within these bounds. */
+#define LOG_SPACE_SHARE 16
+#define LOG_BYTES_LEAST (64ull << 20)
+#define LOG_BYTES_MOST (4ull << 30)
 #define COMPACT_AFTER_DEFAULT (64ull << 20)
 #define ROOT_VOLUME 1
 #define CLOSE_APPLY_NS 2000000000ll
@@ -110,6 +114,15 @@ static struct log_config log_config(uint64_t segment_bytes, uint64_t log_bytes, 
 	return c;
 }
 
+static uint64_t log_bytes_default(struct io *io)
+{
+	struct io_space s;
+
+	if (io_space(io, &s))
+		return LOG_BYTES_LEAST;
+	return MIN(MAX(s.free_bytes / LOG_SPACE_SHARE, LOG_BYTES_LEAST), LOG_BYTES_MOST);
+}
+
 static int first_volume(struct io *io, const struct fs_format_options *o)
 {
 	struct meta_volume v = { .id = ROOT_VOLUME, .line = ROOT_VOLUME, .alias = ROOT_VOLUME, .root = FS_INO_FIRST };
@@ -163,7 +176,7 @@ int fs_format(struct io *io, const struct fs_format_options *o)
 		r = random_uuid(p.uuid);
 	memcpy(f.uuid, p.uuid, 16);
 	f.segment_bytes = o->log_segment_bytes ? o->log_segment_bytes : LOG_SEGMENT_BYTES_DEFAULT;
-	lc = log_config(f.segment_bytes, LOG_BYTES_DEFAULT, 4ull * record_max(f.segment_bytes), 0);
+	lc = log_config(f.segment_bytes, LOG_BYTES_LEAST, 4ull * record_max(f.segment_bytes), 0);
 	if (!r)
 		r = store_format(io);
 	if (!r)
@@ -305,8 +318,11 @@ static int open_parts(struct fs *fs)
 		vol_put(&fs->vtab, v);
 	}
 	memory_adjust(fs);
+	if (!fs->opt.log_bytes)
+		fs->opt.log_bytes = log_bytes_default(fs->io);
 	lc = log_config(f.segment_bytes, fs->opt.log_bytes, fs->memory.log_buffer, fs->opt.dirty_age_ms);
 	fs->record_max = lc.max_record_bytes;
+	backlog_init(fs, &lc);
 	r = log_open(fs->io, f.uuid, &lc, &fs->log);
 	if (!r)
 		r = log_replay(fs->log, st->applied_lsn, replay_record, fs);
@@ -364,8 +380,6 @@ int fs_open(struct io *io, const struct fs_open_options *o, char *holder, size_t
 	fs->opt = *o;
 	if (!fs->opt.memory_bytes)
 		fs->opt.memory_bytes = FS_MEMORY_DEFAULT;
-	if (!fs->opt.log_bytes)
-		fs->opt.log_bytes = LOG_BYTES_DEFAULT;
 	if (!fs->opt.compact_after)
 		fs->opt.compact_after = COMPACT_AFTER_DEFAULT;
 	fs->opt.dirty_age_ms = o->dirty_age_ms == UINT32_MAX ? 0 : o->dirty_age_ms ? o->dirty_age_ms : 5000;
@@ -422,7 +436,7 @@ int fs_close(struct fs *fs)
 	/* Durable is what closing promises.  A little is applied so that a quiet store closes with an empty log; a busy one leaves
 	 * the rest to the next mount, which reads it back in the time a sequential read takes. */
 	while (!r && !atomic_load(&fs->poisoned) && (fs->opt.manual || clock_monotonic_ns() < until)) {
-		r = apply_step(fs);
+		r = apply_step(fs, APPLY_SMALL);
 		if (r <= 0)
 			break;
 		r = 0;

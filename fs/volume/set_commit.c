@@ -403,7 +403,7 @@ int set_finish_commit(struct fs *fs, uint64_t id, uint64_t lsn, int64_t start_ns
 	r = wait_durable(fs, lsn, MIN(until_ns, deadline_ns));
 	if (!r && clock_monotonic_ns() < deadline_ns) {
 		c.commit_ns = (uint64_t)(clock_monotonic_ns() - start_ns);
-		r = op_run(fs, NULL, OP_FREES, SET_LOG_BYTES, 0, confirm_fn, &c, &clsn);
+		r = op_run(fs, NULL, OP_PROMPT | OP_FREES, SET_LOG_BYTES, 0, confirm_fn, &c, &clsn);
 		if (!r) /* clsn 0: another call's record, somewhere before the end */
 			r = fs_wait(fs, clsn ? clsn : UINT64_MAX);
 		if (!r)

@@ -90,7 +90,7 @@ struct fs_open_options {
 	bool read_only;
 	uint64_t memory_bytes;	 /* bound for all memory; 0: FS_MEMORY_DEFAULT */
 	uint64_t front_bytes;	 /* of that, what the caller keeps for itself: request buffers */
-	uint64_t log_bytes;	 /* most the log may take; 0: default (1 GiB) */
+	uint64_t log_bytes;	 /* most the log may take; 0: default (a sixteenth of the free space, 64 MiB to 4 GiB) */
 	uint32_t dirty_age_ms;	 /* 0: default (5000); UINT32_MAX: never by itself */
 	unsigned workers;	 /* hashing and compressing; 0: as many as CPUs */
 	uint64_t pack_bytes;	 /* size of a pack; 0: default (256 MiB) */

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Apply beside what goes on meanwhile: newer writes that are not durable. */
+/* Apply beside what goes on meanwhile: newer writes that are not durable, closing, many copies of one file. */
+#include <stdio.h>
+
 #include "fs/volume/internal.h"
 #include "tests/unit/volume/fixture.h"
 #include "tests/unit/volume/suites.h"
 
-static int apply(void)
+static int apply(enum apply_size size)
 {
 	int r;
 
 	pthread_mutex_lock(&test_fs->writer_lock);
-	r = apply_step(test_fs);
+	r = apply_step(test_fs, size);
 	pthread_mutex_unlock(&test_fs->writer_lock);
 	return r;
 }
@@ -24,10 +26,75 @@ START_TEST(test_covered_by_what_is_not_durable)
 	put_text(f, 0, "a");
 	ok(fs_sync(test_fs));
 	put_text(f, 0, "b");
-	ck_assert_int_eq(apply(), 1);
+	ck_assert_int_eq(apply(APPLY_SMALL), 1);
 	power_cut();
 	ck_assert_int_eq(fs_read(test_fs, find(test_root, "f"), &seen, 1, 0), 1);
 	ck_assert_msg(seen == 'a' || seen == 'b', "neither the old nor the new bytes: 0x%02x", (unsigned)seen);
+}
+END_TEST
+
+START_TEST(test_large_batch_is_given_up_when_closing)
+{
+	struct fs_node f = make(test_root, "f", S_IFREG | 0644);
+
+	fill(f, 0, 20 * BS, 1);
+	ok(fs_sync(test_fs));
+	atomic_store(&test_fs->closing, true);
+	fails(apply(APPLY_LARGE), ECANCELED);
+	ck_assert_uint_gt(memory_dirty(test_fs), 0);
+	is_filled(f, 0, 20 * BS, 1);
+	ck_assert_int_eq(apply(APPLY_SMALL), 1); /* closing applies a little */
+	atomic_store(&test_fs->closing, false);
+	power_cut();
+	is_filled(find(test_root, "f"), 0, 20 * BS, 1);
+}
+END_TEST
+
+/* Later writes split and trim what a batch has to take; it takes the batch's bytes, in the order of the file, and no others. */
+START_TEST(test_collect_takes_a_batch)
+{
+	struct fs_node f = make(test_root, "f", S_IFREG | 0644);
+	struct inode *i;
+	struct extent *e;
+	uint64_t upto, before;
+	unsigned n;
+
+	for (unsigned k = 50; k > 0; k--)
+		fill(f, k * 4 * BS, 3 * BS, (uint8_t)k);
+	upto = log_end(test_fs->log) - 1;
+	for (unsigned k = 1; k <= 50; k++)
+		fill(f, (k * 4 + 1) * BS, BS, 200);
+	i = inode_find(test_fs, f.vol, f.ino);
+	before = atomic_load(&test_fs->inodes.extents);
+	ok(content_collect(test_fs, i, test_fs->epoch, upto, &e, &n));
+	ck_assert_uint_eq(n, 100);
+	for (unsigned k = 0; k < n; k++) {
+		ck_assert_uint_le(e[k].lsn, upto);
+		ck_assert_uint_eq(e[k].off, ((k / 2 + 1) * 4 + k % 2 * 2) * BS);
+		ck_assert_uint_eq(e[k].len, BS);
+	}
+	ck_assert_uint_eq(atomic_load(&test_fs->inodes.extents), before + n);
+	content_collect_free(test_fs, e, n);
+	(void)content_applied(test_fs, i, test_fs->epoch, upto);
+	ck_assert_uint_eq(atomic_load(&test_fs->inodes.extents), 50);
+	inode_put(test_fs, i);
+	power_cut(); /* what was dropped here was not applied: the log has it */
+}
+END_TEST
+
+START_TEST(test_many_copies_are_applied_soon)
+{
+	struct fs_node f = make(test_root, "f", S_IFREG | 0644);
+	char name[16];
+
+	for (unsigned k = 0; k < 80; k++) {
+		fill(f, 0, BS, (uint8_t)k);
+		snprintf(name, sizeof(name), "s%u", k);
+		snapshot(test_root.vol, name, 0);
+	}
+	ck_assert_uint_gt(atomic_load(&test_fs->pending.wanted), atomic_load(&test_fs->pending.applied));
+	drain();
+	is_filled(f, 0, BS, 79);
 }
 END_TEST
 
@@ -38,6 +105,9 @@ Suite *make_apply_suite(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_covered_by_what_is_not_durable);
+	tcase_add_test(tc, test_large_batch_is_given_up_when_closing);
+	tcase_add_test(tc, test_collect_takes_a_batch);
+	tcase_add_test(tc, test_many_copies_are_applied_soon);
 	suite_add_tcase(s, tc);
 	return s;
 }
