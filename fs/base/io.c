@@ -68,6 +68,17 @@ ssize_t io_pread(struct io_file *f, void *buf, size_t len, uint64_t off)
 	return f->io->ops->pread(f, buf, len, off);
 }
 
+ssize_t io_pread_stream(struct io_file *f, void *buf, size_t len, uint64_t off)
+{
+	const struct io_ops *ops = f->io->ops;
+
+	if (((uintptr_t)buf | len | off) % IO_ALIGN)
+		return -EINVAL;
+	if (!ops->pread_stream)
+		return io_pread(f, buf, len, off);
+	return len > SSIZE_MAX || !range_valid(off, len) ? -EINVAL : ops->pread_stream(f, buf, len, off);
+}
+
 int io_pwrite(struct io_file *f, const void *buf, size_t len, uint64_t off)
 {
 	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};

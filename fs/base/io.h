@@ -26,6 +26,7 @@
 
 #define IO_PATH_MAX 255
 #define IO_SECTOR_BYTES 512
+#define IO_ALIGN 4096 /* of io_pread_stream */
 
 struct io;	/* a directory on some file system */
 struct io_file; /* an open file below it */
@@ -47,6 +48,7 @@ struct io_ops {
 	int (*open)(struct io *io, const char *path, int flags, struct io_file **out);
 	void (*close)(struct io_file *f);
 	ssize_t (*pread)(struct io_file *f, void *buf, size_t len, uint64_t off);
+	ssize_t (*pread_stream)(struct io_file *f, void *buf, size_t len, uint64_t off); /* NULL: as pread */
 	int (*pwritev)(struct io_file *f, const struct iovec *iov, int n, uint64_t off);
 	int (*sync)(struct io_file *f);
 	int (*allocate)(struct io_file *f, uint64_t off, uint64_t len);
@@ -79,6 +81,9 @@ int io_open(struct io *io, const char *path, int flags, struct io_file **out) MU
 void io_close(struct io_file *f); /* NULL is fine */
 /* Reads all of len unless the file ends before: returns the bytes read. */
 ssize_t io_pread(struct io_file *f, void *buf, size_t len, uint64_t off) MUST_USE;
+/* The same for bytes that nobody will ask for again soon: read past the page cache, unless they are in it or that cannot be
+ * done.  buf, len and off are multiples of IO_ALIGN. */
+ssize_t io_pread_stream(struct io_file *f, void *buf, size_t len, uint64_t off) MUST_USE;
 /* Writes everything or fails; after a failure any part may have been written. */
 int io_pwrite(struct io_file *f, const void *buf, size_t len, uint64_t off) MUST_USE;
 /* n <= 64 pieces written one after the other from off on. */

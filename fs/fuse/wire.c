@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/fuse/mnt.h"
+#include "fs/fuse/readahead.h"
 
 /* Numbers of newer linux/fuse.h than Debian 12's. */
 #define OP_TMPFILE 51
@@ -147,10 +148,15 @@ static void amend_init(struct wire *w, struct iovec *iov, int count)
 static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct mnt *m = userdata;
+	bool before = !atomic_load_explicit(&m->wire.init_done, memory_order_acquire);
+	ssize_t n;
 
-	if (!atomic_load_explicit(&m->wire.init_done, memory_order_acquire))
+	if (before)
 		amend_init(&m->wire, iov, count);
-	return writev(fd, iov, count);
+	n = writev(fd, iov, count);
+	if (before && n > 0 && atomic_load_explicit(&m->wire.init_done, memory_order_relaxed))
+		readahead_raise(m->opt->dir);
+	return n;
 }
 
 int wire_attach(struct fuse_session *se)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Reading blocks.  Two ways: the whole record, verified by the hash; or, for part of a block, only the chunks that are
- * touched, verified by the chunk table, which comes from memory or from the record's header.
+ * Reading one block.  Two ways: the whole record, verified by the hash; or, for part of a block, only the chunks that are
+ * touched, verified by the chunk table, which comes from memory or from the record's header.  (Many blocks: stream.c.)
  */
 #include <string.h>
 
@@ -20,8 +20,7 @@ static int damaged(struct store *st, const struct store_loc *loc, const char *wh
 	return -EUCLEAN;
 }
 
-/* Could store_append have made this place?  Guards all arithmetic below. */
-static bool loc_valid(const struct store *st, const struct store_loc *loc)
+bool store_loc_valid(const struct store *st, const struct store_loc *loc)
 {
 	return loc->pack && loc->off >= PACK_HEADER_BYTES && loc->off <= INT64_MAX / 2 && loc->off % PACK_ALIGN == 0 &&
 	       loc->len && loc->len <= st->cfg.block_size && loc->codec <= STORE_ZSTD && loc->stored % PACK_ALIGN == 0 &&
@@ -71,18 +70,15 @@ static int expand_chunks(struct scratch *s, const struct store_loc *loc, const u
 	return 0;
 }
 
-/* The whole plain block into out (loc->len bytes), verified by its hash. */
-static int get_whole(struct store *st, struct pack *p, const struct store_loc *loc, const uint8_t *hash, struct scratch *s,
-		     uint8_t *out)
+int store_unpack(struct store *st, const struct store_loc *loc, const uint8_t *hash, struct scratch *s, const uint8_t *record,
+		 uint8_t *out)
 {
 	struct record rec;
 	uint8_t found[HASH_BYTES];
-	int r = read_exact(st, p, loc, s->record, loc->stored, loc->off);
-	if (r == 0)
-		r = check_header(st, loc, hash, s->record, &rec);
+	int r = check_header(st, loc, hash, record, &rec);
 	if (r < 0)
 		return r;
-	const uint8_t *table = s->record + RECORD_HEADER_BYTES, *payload = table + rec.table_len;
+	const uint8_t *table = record + RECORD_HEADER_BYTES, *payload = table + rec.table_len;
 	if (rec.codec == STORE_NONE)
 		memcpy(out, payload, rec.len);
 	else if (rec.table_len)
@@ -101,6 +97,14 @@ static int get_whole(struct store *st, struct pack *p, const struct store_loc *l
 	if (rec.table_len)
 		sums_insert(&st->sums, loc->pack, loc->off, hash, table, rec.table_len);
 	return 0;
+}
+
+/* The whole plain block into out (loc->len bytes), verified by its hash. */
+static int get_whole(struct store *st, struct pack *p, const struct store_loc *loc, const uint8_t *hash, struct scratch *s,
+		     uint8_t *out)
+{
+	int r = read_exact(st, p, loc, s->record, loc->stored, loc->off);
+	return r < 0 ? r : store_unpack(st, loc, hash, s, s->record, out);
 }
 
 static bool chunks_fit(const struct store_loc *loc, const uint8_t *table, uint32_t first, uint32_t end, const uint8_t *bytes)
@@ -175,7 +179,7 @@ static int get_part(struct store *st, struct pack *p, const struct store_loc *lo
 int store_get(struct store *st, const struct store_loc *loc, const uint8_t hash[HASH_BYTES], size_t off, size_t n, void *buf)
 {
 	struct pack *p;
-	if (!loc_valid(st, loc))
+	if (!store_loc_valid(st, loc))
 		return damaged(st, loc, "no such place can be");
 	size_t have = off >= loc->len ? 0 : MIN(n, loc->len - off);
 	memset((uint8_t *)buf + have, 0, n - have);

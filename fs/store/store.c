@@ -128,6 +128,7 @@ int store_open(struct io *io, const struct store_config *cfg, uint32_t last_pack
 	st->cfg.pack_bytes = (st->cfg.pack_bytes + PACK_PAGE - 1) / PACK_PAGE * PACK_PAGE;
 	packs_init(&st->packs, io, OPEN_PACKS_MAX);
 	scratch_pool_init(&st->scratch, st->record_max, cfg->block_size);
+	streams_init(&st->streams, st->cfg.stream_bytes, st->record_max);
 	space_init(&st->space, &st->packs, st->cfg.pack_bytes, st->record_max, 0);
 	r = sums_init(&st->sums, cfg->sums_bytes ? cfg->sums_bytes : SUMS_BYTES_DEFAULT, record_table_len(cfg->codec, cfg->block_size));
 	if (r == 0)
@@ -168,6 +169,7 @@ void store_close(struct store *st)
 	free(st->dirty);
 	tail_release(&st->tail);
 	sums_release(&st->sums);
+	streams_release(&st->streams);
 	scratch_pool_release(&st->scratch);
 	packs_release(&st->packs);
 	free(st);

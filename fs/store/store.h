@@ -30,6 +30,7 @@ struct store_config {
 	enum store_codec codec;	    /* for new blocks; a block that does not shrink by 1/8 is stored plain */
 	uint64_t pack_bytes;	    /* no pack grows larger; 0 = 256 MiB; raised to hold a few blocks at least */
 	uint64_t sums_bytes;	    /* for the cache of chunk tables; 0 = 32 MiB */
+	uint64_t stream_bytes;	    /* for the buffers of store_get_many; 0 = 8 MiB */
 	uint8_t store_id[16];	    /* written into packs for people and repair tools; may be zeros */
 };
 
@@ -81,6 +82,16 @@ int store_sync(struct store *st) MUST_USE;
  * -ENOMEM.  After an error buf holds anything. */
 int store_get(struct store *st, const struct store_loc *loc, const uint8_t hash[HASH_BYTES], size_t off, size_t n,
 	      void *buf) MUST_USE;
+
+/* Whole blocks, each into block_size bytes at buf, verified as by store_get; -errno as there, of any of them, and then the
+ * buffers hold anything.  Blocks that lie near each other in a pack, in this order, are fetched with one request that leaves
+ * nothing in the page cache: for sequential readers. */
+struct store_want {
+	struct store_loc loc;
+	uint8_t hash[HASH_BYTES];
+	void *buf; /* borrowed */
+};
+int store_get_many(struct store *st, const struct store_want *v, unsigned n) MUST_USE;
 
 /* The record at (pack, off, stored) is not named by any durable row: give its space back, durably with the next store_sync.
  * Idempotent; a pack that is gone or a place already free is success.  -EUCLEAN: a valid record of another size begins there,

@@ -19,6 +19,7 @@
 #include "fs/store/record.h"
 #include "fs/store/space.h"
 #include "fs/store/store.h"
+#include "fs/store/stream.h"
 #include "fs/store/sums.h"
 
 /* The end of the current pack: bytes appended and not yet written.  Changed by the writer only, under lock; readers take
@@ -43,6 +44,7 @@ struct store {
 	struct space space;
 	struct sums sums;
 	struct scratch_pool scratch;
+	struct streams streams;
 	struct tail tail;
 	/* The writer's own. */
 	struct pack **dirty; /* finished packs not synced yet; references, owned */
@@ -64,6 +66,13 @@ ssize_t store_pread(struct store *st, struct pack *p, void *buf, size_t len, uin
 bool store_tail_end(struct store *st, uint32_t pack, uint64_t *end) MUST_USE;
 /* Write what is buffered.  The writer only. */
 int store_flush(struct store *st) MUST_USE;
+
+/* get.c */
+/* Could store_append have made this place?  Guards all arithmetic with it. */
+bool store_loc_valid(const struct store *st, const struct store_loc *loc);
+/* A whole block into out (loc->len bytes) from its record in memory (loc->stored bytes), verified by its hash.  -EUCLEAN. */
+int store_unpack(struct store *st, const struct store_loc *loc, const uint8_t *hash, struct scratch *s, const uint8_t *record,
+		 uint8_t *out) MUST_USE;
 
 static inline uint64_t stat_add(_Atomic uint64_t *counter, uint64_t n)
 {

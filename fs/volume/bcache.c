@@ -264,6 +264,46 @@ int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf)
 	return r;
 }
 
+/* Those of the blocks that are not in memory, and where they lie.  Their number, or -errno. */
+static int want_blocks(struct fs *fs, const uint64_t *id, unsigned n, uint8_t *buf, struct store_want *w)
+{
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t *to = buf + (size_t)i * fs->block_size;
+		struct meta_block loc;
+		int r;
+
+		if (try_cached(fs->bcache, id[i], 0, fs->block_size, to, &loc))
+			continue;
+		r = loc.id ? 0 : place_of(fs, id[i], &loc);
+		if (r)
+			return r;
+		w[k].loc = (struct store_loc){ loc.pack, loc.off, loc.stored, loc.len, loc.codec };
+		memcpy(w[k].hash, loc.hash, HASH_BYTES);
+		w[k++].buf = to;
+	}
+	return (int)k;
+}
+
+int bcache_read_run(struct fs *fs, const uint64_t *id, unsigned n, void *buf)
+{
+	struct store_want w[BCACHE_RUN_MAX];
+	int r;
+
+	KAGEFS_ASSERT(n <= BCACHE_RUN_MAX);
+	r = want_blocks(fs, id, n, buf, w);
+	if (r > 0)
+		r = store_get_many(fs->store, w, (unsigned)r);
+	if (!r)
+		return 0;
+	/* Moved meanwhile, or damaged: one by one finds out. */
+	r = 0;
+	for (unsigned i = 0; !r && i < n; i++)
+		r = bcache_read(fs, id[i], 0, fs->block_size, (uint8_t *)buf + (size_t)i * fs->block_size);
+	return r;
+}
+
 int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf)
 {
 	struct store_loc sl = { b->pack, b->off, b->stored, b->len, b->codec };

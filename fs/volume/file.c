@@ -29,12 +29,14 @@ static int file_attr(struct fs *fs, struct vol *v, uint64_t ino, struct meta_att
 
 /* ---- read ---- */
 
-/* Damage is EIO for who reads a file. */
-static int read_block(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf)
+/* How many blocks from `slot` on are no holes: 0, or 1 and at most `more` of those behind it in the leaf. */
+static unsigned whole_blocks(const uint64_t map[META_LEAF_SLOTS], unsigned slot, uint64_t more)
 {
-	int r = bcache_read(fs, id, off, n, buf);
+	unsigned n = 0, most = (unsigned)MIN(more, META_LEAF_SLOTS - 1 - slot) + 1;
 
-	return r == -EUCLEAN ? -EIO : r;
+	while (n < most && map[slot + n])
+		n++;
+	return n;
 }
 
 /* A stretch no overlay knows: the leaves say, block by block. */
@@ -48,7 +50,8 @@ static int read_stored(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off,
 
 	while (len) {
 		uint64_t block = off >> fs->block_shift, in = off & (fs->block_size - 1);
-		uint64_t n = MIN(len, fs->block_size - in), id;
+		uint64_t n = MIN(len, fs->block_size - in);
+		unsigned run;
 
 		if (block / META_LEAF_SLOTS != leaf_idx) {
 			leaf_idx = block / META_LEAF_SLOTS;
@@ -58,19 +61,23 @@ static int read_stored(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off,
 				return r;
 			have = !r;
 		}
-		id = have ? leaf.map[block % META_LEAF_SLOTS] : 0;
-		if (id) {
-			r = read_block(fs, id, in, n, buf);
-			if (r == -ENOENT) {
-				/* The leaf in memory is older than the block's release: read it afresh. */
-				rows_forget(fs, &k);
-				return -ESTALE;
-			}
-			if (r)
-				return r;
+		run = have ? whole_blocks(leaf.map, block % META_LEAF_SLOTS, (len - n) >> fs->block_shift) : 0;
+		if (run > 1 && n == fs->block_size) {
+			r = bcache_read_run(fs, &leaf.map[block % META_LEAF_SLOTS], run, buf);
+			n = (uint64_t)run << fs->block_shift;
+		} else if (run) {
+			r = bcache_read(fs, leaf.map[block % META_LEAF_SLOTS], in, n, buf);
 		} else {
 			memset(buf, 0, n);
+			r = 0;
 		}
+		if (r == -ENOENT) {
+			/* The leaf in memory is older than the block's release: read it afresh. */
+			rows_forget(fs, &k);
+			return -ESTALE;
+		}
+		if (r)
+			return r == -EUCLEAN ? -EIO : r; /* damage is EIO for who reads a file */
 		buf += n;
 		off += n;
 		len -= n;

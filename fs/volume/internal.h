@@ -341,6 +341,9 @@ int bcache_new(uint32_t block_size, struct bcache **out) MUST_USE; /* caches not
 void bcache_free(struct bcache *c);
 /* Bytes [off, off + n) of block id, verified.  -EUCLEAN: they are damaged or lost, as opposed to -EIO; -ENOENT: no such block. */
 int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf) MUST_USE;
+/* n whole blocks one after the other into buf, for a reader of long stretches: nothing is kept. */
+#define BCACHE_RUN_MAX META_LEAF_SLOTS
+int bcache_read_run(struct fs *fs, const uint64_t *id, unsigned n, void *buf) MUST_USE;
 /* All of a block (zeros beyond its length) from the place the caller knows; nothing is kept.  For ids of an open transaction. */
 int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf) MUST_USE;
 void bcache_forget(struct bcache *c, uint64_t id); /* moved or gone */

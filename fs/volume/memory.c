@@ -22,7 +22,7 @@ static uint64_t between(uint64_t least, uint64_t v, uint64_t most)
 
 static uint64_t fixed_bytes(const struct memory *m)
 {
-	return m->program + m->front + m->log_buffer + m->database + m->chunk_sums + m->convert;
+	return m->program + m->front + m->log_buffer + m->database + m->chunk_sums + m->streams + m->convert;
 }
 
 void memory_plan(struct memory *m, uint64_t bound, uint64_t front, uint32_t record_max)
@@ -33,6 +33,7 @@ void memory_plan(struct memory *m, uint64_t bound, uint64_t front, uint32_t reco
 	m->log_buffer = between(4ull * record_max, bound / 16, 32 * MIB);
 	m->database = MAX(bound * 3 / 16, 4 * MIB);
 	m->chunk_sums = between(MIB / 4, bound / 32, 32 * MIB);
+	m->streams = between(2 * MIB, bound / 64, 16 * MIB);
 }
 
 void memory_plan_blocks(struct memory *m, uint32_t block_size)
@@ -154,6 +155,7 @@ void memory_stats(struct fs *fs, struct json *j)
 	json_u64(j, "log_buffer", m->log_buffer);
 	json_u64(j, "database", m->database);
 	json_u64(j, "chunk_sums", m->chunk_sums);
+	json_u64(j, "streams", m->streams);
 	json_u64(j, "convert", m->convert);
 	json_u64(j, "volumes", volumes);
 	json_u64(j, "sets", sets);

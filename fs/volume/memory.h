@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * One bound for all memory of a mount.  What is allocated once (log buffer, database pages, chunk sums, work of the converter,
- * the caller's request buffers) gets a fixed share when the store is opened.  The rest is divided as things are:
+ * One bound for all memory of a mount.  What is allocated once (log buffer, database pages, chunk sums, buffers of sequential
+ * readers, work of the converter, the caller's request buffers) gets a fixed share when the store is opened.  The rest is
+ * divided as things are:
  *
  *   tables   volumes, sets, nodes the kernel knows: as many as there are, nothing can be done about them
  *   dirty    changes not applied yet: at most half of what tables leave.  Applying starts before that is used up, and changes
@@ -25,7 +26,7 @@ struct memory {
 	uint64_t bound;
 	uint64_t program; /* code, stacks, what the allocator loses between blocks */
 	uint64_t front;	  /* the caller's, see fs_open_options */
-	uint64_t log_buffer, database, chunk_sums, convert;
+	uint64_t log_buffer, database, chunk_sums, streams, convert;
 	uint64_t rest;
 
 	_Atomic uint64_t dirty_max; /* of memory_adjust */

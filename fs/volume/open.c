@@ -289,6 +289,7 @@ static int open_parts(struct fs *fs)
 	sc.pack_bytes = fs->opt.pack_bytes;
 	memory_plan_blocks(&fs->memory, p->block_size);
 	sc.sums_bytes = fs->memory.chunk_sums;
+	sc.stream_bytes = fs->memory.streams;
 	r = store_open(fs->io, &sc, (uint32_t)meta_state(fs->meta)->last_pack, &fs->store);
 	if (!r)
 		r = vtab_load(&fs->vtab, fs->meta);

@@ -45,6 +45,20 @@ static void teardown_sim(void)
 	io_free(io);
 }
 
+/* Only on the real file system there is a page cache. */
+static void push_out_of_cache(const char *name)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", temp_dir, name);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return;
+	ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	close(fd);
+}
+
 static struct io_file *must_open(const char *path, int flags)
 {
 	struct io_file *f = NULL;
@@ -195,6 +209,37 @@ START_TEST(test_io_read_write)
 	ck_assert_int_eq(io_sync(f), 0);
 	ck_assert_int_eq(io_sync(g), 0);
 	io_close(g);
+	io_close(f);
+}
+END_TEST
+
+/* What a stream reads is what was written, synced or not; and the last bytes of a file, though not a multiple of anything. */
+START_TEST(test_io_read_stream)
+{
+	static uint8_t out[10 * IO_ALIGN + 77];
+	struct io_file *f = must_open("f", IO_CREATE);
+	uint8_t *in;
+
+	ck_assert_int_eq(posix_memalign((void **)&in, IO_ALIGN, 12 * IO_ALIGN), 0);
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (uint8_t)(i * 7 + i / 251);
+	ck_assert_int_eq(io_pwrite(f, out, sizeof(out), 0), 0);
+	for (int synced = 0; synced < 2; synced++) {
+		memset(in, 0, 12 * IO_ALIGN);
+		ck_assert_int_eq(io_pread_stream(f, in, 12 * IO_ALIGN, 0), (ssize_t)sizeof(out));
+		ck_assert_mem_eq(in, out, sizeof(out));
+		ck_assert_int_eq(io_pread_stream(f, in, 2 * IO_ALIGN, 3 * IO_ALIGN), 2 * IO_ALIGN);
+		ck_assert_mem_eq(in, out + 3 * IO_ALIGN, 2 * IO_ALIGN);
+		ck_assert_int_eq(io_pread_stream(f, in, 2 * IO_ALIGN, 9 * IO_ALIGN), IO_ALIGN + 77);
+		ck_assert_mem_eq(in, out + 9 * IO_ALIGN, IO_ALIGN + 77);
+		ck_assert_int_eq(io_pread_stream(f, in, IO_ALIGN, 11 * IO_ALIGN), 0);
+		ck_assert_int_eq(io_sync(f), 0);
+		push_out_of_cache("f");
+	}
+	ck_assert_int_eq(io_pread_stream(f, in + 1, IO_ALIGN, 0), -EINVAL);
+	ck_assert_int_eq(io_pread_stream(f, in, IO_ALIGN - 1, 0), -EINVAL);
+	ck_assert_int_eq(io_pread_stream(f, in, IO_ALIGN, 512), -EINVAL);
+	free(in);
 	io_close(f);
 }
 END_TEST
@@ -531,6 +576,7 @@ static void add_common(Suite *suite, const char *name, void (*setup)(void), void
 	tcase_add_test(tc, test_io_bad_arguments);
 	tcase_add_test(tc, test_io_open_errors);
 	tcase_add_test(tc, test_io_read_write);
+	tcase_add_test(tc, test_io_read_stream);
 	tcase_add_test(tc, test_io_read_only);
 	tcase_add_test(tc, test_io_pwritev_pieces);
 	tcase_add_test(tc, test_io_truncate);

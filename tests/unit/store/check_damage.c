@@ -138,6 +138,44 @@ START_TEST(test_damage_behind_a_cached_table)
 }
 END_TEST
 
+/* A damaged block among many, a pack that ends too early, one that is gone, a place that cannot be. */
+START_TEST(test_damage_among_many)
+{
+	static uint8_t got[8][65536];
+	struct store_want w[8];
+	struct block b[8];
+	struct io_file *f;
+	reopen(STORE_NONE);
+	for (uint32_t k = 0; k < 8; k++) {
+		ck_assert_int_eq(block_put(st, &b[k], k + 1, 65536), 0);
+		w[k] = (struct store_want){ .loc = b[k].loc, .buf = got[k] };
+		memcpy(w[k].hash, b[k].hash, HASH_BYTES);
+	}
+	ck_assert_int_eq(store_sync(st), 0);
+	reopen(STORE_NONE);
+	for (uint32_t k = 0; k < 8; k++) {
+		uint64_t at = b[k].loc.off + 1000 * k;
+		ck_assert_int_eq(store_get_many(st, w, 8), 0);
+		ck_assert_int_eq(sim_corrupt(io, path_of(b[k].loc.pack), at), 0);
+		ck_assert_int_eq(store_get_many(st, w, 8), -EUCLEAN);
+		ck_assert_int_eq(sim_corrupt(io, path_of(b[k].loc.pack), at), 0);
+		w[k].hash[3] ^= 1;
+		ck_assert_int_eq(store_get_many(st, w, 8), -EUCLEAN);
+		w[k].hash[3] ^= 1;
+		w[k].loc.off += 8;
+		ck_assert_int_eq(store_get_many(st, w, 8), -EUCLEAN);
+		w[k].loc.off -= 8;
+	}
+	ck_assert_int_eq(io_open(io, path_of(b[0].loc.pack), 0, &f), 0);
+	ck_assert_int_eq(io_truncate(f, b[7].loc.off + 500), 0);
+	io_close(f);
+	ck_assert_int_eq(store_get_many(st, w, 8), -EUCLEAN);
+	ck_assert_int_eq(store_get_many(st, w, 7), 0);
+	w[6].loc.pack += 7;
+	ck_assert_int_eq(store_get_many(st, w, 7), -ENOENT);
+}
+END_TEST
+
 START_TEST(test_damage_read_error)
 {
 	struct block b;
@@ -324,6 +362,7 @@ Suite *make_damage_suite(void)
 	tcase_add_test(tc, test_damage_lz4);
 	tcase_add_test(tc, test_damage_zstd);
 	tcase_add_loop_test(tc, test_damage_behind_a_cached_table, STORE_NONE, STORE_ZSTD + 1);
+	tcase_add_test(tc, test_damage_among_many);
 	tcase_add_test(tc, test_damage_read_error);
 	tcase_add_test(tc, test_damage_truncated_pack);
 	tcase_add_loop_test(tc, test_damage_scan_garbage, 0, 100);

@@ -40,6 +40,42 @@ static void reopen(enum store_codec codec, uint32_t block_size, uint64_t pack_by
 	ck_assert_int_eq(store_open(io, &cfg, 0, &st), 0);
 }
 
+#define MANY 64u
+
+/* Blocks of all lengths in several packs, in an order that is partly that of the packs, the last ones still in memory. */
+START_TEST(test_store_get_many)
+{
+	static struct block b[MANY];
+	static uint8_t got[MANY][65536], want[65536];
+	struct store_want w[MANY];
+	uint64_t random = 5;
+	reopen((enum store_codec)_i, 65536, 1 << 20);
+	for (uint32_t k = 0; k < MANY; k++) {
+		ck_assert_int_eq(block_put(st, &b[k], k + 1, k % 5 ? 65536 : 1 + k * 1000), 0);
+		if (k == MANY - 6)
+			ck_assert_int_eq(store_sync(st), 0);
+	}
+	ck_assert_uint_ne(b[0].loc.pack, b[MANY - 1].loc.pack);
+	for (int round = 0; round < 50; round++) {
+		uint32_t at = 0, n = 1 + (uint32_t)(block_random(&random) % MANY), pick[MANY];
+		memset(got, 0xee, sizeof(got));
+		for (uint32_t k = 0; k < n; k++) {
+			at = block_random(&random) % 4 ? (at + 1 + (block_random(&random) % 3 == 0)) % MANY
+						       : (uint32_t)(block_random(&random) % MANY);
+			pick[k] = at;
+			w[k] = (struct store_want){ .loc = b[at].loc, .buf = got[k] };
+			memcpy(w[k].hash, b[at].hash, HASH_BYTES);
+		}
+		ck_assert_int_eq(store_get_many(st, w, n), 0);
+		for (uint32_t k = 0; k < n; k++) {
+			memset(want, 0, sizeof(want));
+			block_content(b[pick[k]].seed, want, b[pick[k]].len);
+			ck_assert_mem_eq(got[k], want, sizeof(want));
+		}
+	}
+}
+END_TEST
+
 START_TEST(test_store_open_refuses)
 {
 	struct store_config cfg = config(STORE_NONE, 65536, 0);
@@ -460,6 +496,7 @@ Suite *make_store_suite(void)
 	TCase *tc = tcase_create("store");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 300);
+	tcase_add_loop_test(tc, test_store_get_many, STORE_NONE, STORE_ZSTD + 1);
 	tcase_add_test(tc, test_store_open_refuses);
 	tcase_add_test(tc, test_store_encode_refuses);
 	tcase_add_loop_test(tc, test_store_every_size_of_small_blocks, STORE_NONE, STORE_ZSTD + 1);
