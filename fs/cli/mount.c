@@ -149,9 +149,11 @@ static int open_waiting(const struct mnt_options *o, struct mnt **m)
 		int64_t ms = (clock_monotonic_ns() - begin) / 1000000;
 		struct mount_entry e;
 
+		why[strcspn(why, "\n")] = '\0';
+		if (!err && *why)
+			fprintf(stderr, "kagefs: %s: %s: %s\n", verb, o->store, why);
 		if (!err)
 			return 0;
-		why[strcspn(why, "\n")] = '\0';
 		if (err != -EBUSY)
 			return fail_open(o, err, why);
 		err = mount_find_store(o->store, &e);

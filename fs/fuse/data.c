@@ -17,7 +17,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 {
 	struct mnt *m = mnt_of(req);
 	struct fs_node node;
-	void *buf = mnt_scratch(size);
+	void *buf = reply_room(size);
 	ssize_t n = mnt_node(m, ino, &node);
 
 	if (!n && !buf)

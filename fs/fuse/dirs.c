@@ -316,7 +316,7 @@ static void undo_plus(struct mnt *m, const char *buf, size_t used)
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
 	struct mnt *m = mnt_of(req);
-	struct listing l = {.req = req, .m = m, .ino = ino, .plus = plus, .size = size, .buf = mnt_scratch(size)};
+	struct listing l = {.req = req, .m = m, .ino = ino, .plus = plus, .size = size, .buf = reply_room(size)};
 	char after[FS_NAME_MAX];
 	size_t after_len;
 	int err = mnt_node(m, ino, &l.dir);

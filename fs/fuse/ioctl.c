@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/base/nowait.h"
 #include "fs/fuse/opened.h"
 #include "fs/fuse/roots.h"
 #include "fs/fuse/stats.h"
@@ -402,7 +403,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 	memcpy(c->a.bytes, in, in_size);
 	c->latency = latency_take();
 	err = mnt_node(m, ino, &c->node);
-	if (!err && k->waits)
+	if (!err && (k->waits || nowait_check()))
 		err = pool_add(&m->pool, &c->job);
 	else if (!err)
 		run(&c->job);

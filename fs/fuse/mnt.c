@@ -210,3 +210,10 @@ void *mnt_scratch(size_t size)
 	}
 	return scratch_buf;
 }
+
+void *reply_room(size_t size)
+{
+	void *p = ring_room(size);
+
+	return p ? p : mnt_scratch(size);
+}

@@ -23,6 +23,7 @@
 #include "fs/base/pool.h"
 #include "fs/fuse/latency.h"
 #include "fs/fuse/mount.h"
+#include "fs/fuse/ring.h"
 #include "fs/fuse/wire.h"
 #include "fs/volume/volume.h"
 
@@ -37,6 +38,8 @@ struct mnt {
 	const struct mnt_options *opt; /* borrowed */
 	struct wire wire;
 	struct pool pool;
+	struct ring_plan plan; /* no queues: no ring is wanted or possible */
+	struct ring *ring; /* owned; NULL: /dev/fuse alone */
 	uint32_t blksize; /* st_blksize */
 
 	struct opened_shard *opened; /* owned */
@@ -98,6 +101,8 @@ void reply_attr(fuse_req_t req, const struct fs_attr *a);
 void reply_durable(fuse_req_t req, uint64_t lsn, ssize_t written);
 /* At least size bytes of this thread's own; NULL: no memory. */
 void *mnt_scratch(size_t size) MUST_USE;
+/* The same, for the answer of a request that brought no data: where it need not be copied from, if possible. */
+void *reply_room(size_t size) MUST_USE;
 
 /* The handlers, by file. */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

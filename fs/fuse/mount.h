@@ -22,6 +22,7 @@ struct mnt_options {
 	int read_only;
 	int snapdir_visible;
 	int debug;
+	int io_uring;	      /* use it if the kernel has it */
 	int suid_dev;	      /* 1: neither suid nor dev was asked for or forbidden */
 	unsigned threads;     /* 0: default */
 	uint64_t memory_bytes; /* bound for all memory of the daemon; 0: default */
@@ -43,7 +44,8 @@ extern const char mnt_options_help[];
 struct mnt;
 /*
  * Open the store and mount it on o->dir.  o is borrowed until mnt_close.  SIGTERM, SIGINT and SIGHUP are blocked in all
- * threads afterwards and handled by one of them (clean unmount).  On failure why says what happened, in words.
+ * threads afterwards and handled by one of them (clean unmount).  On failure why says what happened, in words; on success it is
+ * empty or a remark for the user (io_uring was asked for and is not to be had).
  * -EBUSY the store is open elsewhere: why is its holder ("pid host").  Others as fs_open and mount(2).
  */
 int mnt_new(const struct mnt_options *o, struct mnt **out, char *why, size_t why_size) MUST_USE;

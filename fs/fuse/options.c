@@ -16,6 +16,7 @@ const char mnt_options_help[] =
 	"  log=SIZE              most the log may take in the store (default a sixteenth of the free space, 64M to 4G)\n"
 	"  direct=SIZE|never     open files this large for writing with direct I/O (default 16M)\n"
 	"  threads=N             most threads that serve requests (default 64, less with little memory)\n"
+	"  io_uring              requests by FUSE over io_uring (Linux 6.14; /sys/module/fuse/parameters/enable_uring must be Y)\n"
 	"  nosuid,nodev,noexec,noatime,...   as in mount(8)\n";
 
 struct parse {
@@ -33,6 +34,7 @@ static const struct fuse_opt table[] = {
 	OPT("allow_other", o.allow_other, 1),
 	OPT("ro", o.read_only, 1),
 	OPT("debug", o.debug, 1),
+	OPT("io_uring", o.io_uring, 1),
 	OPT("threads=%u", o.threads, 0),
 	OPT("memory=%s", memory, 0),
 	OPT("log=%s", log, 0),

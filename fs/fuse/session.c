@@ -2,7 +2,7 @@
 /*
  * One mount from beginning to end: store, session, kernel's greeting, signals, unmount.
  *
- * Threads: the main one waits in libfuse's loop, whose workers run the handlers; the pool runs ioctls that may wait; one
+ * Threads: the main one waits in libfuse's loop, whose workers run the handlers (those of ring.h do with io_uring); the pool runs ioctls that may wait; one
  * waits for signals.  SIGTERM, SIGINT and SIGHUP unmount: properly if nothing is in use, so that the kernel writes back what
  * shared mappings dirtied; else that is written back first, and the mount point is detached.
  */
@@ -67,7 +67,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Pages are dropped when the daemon says so (opened.c), never because a time stamp moved. */
 	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE);
 	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA);
-	conn->max_write = WRITE_BYTES;
+	conn->max_write = m->plan.queues ? m->plan.payload : WRITE_BYTES;
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 	m->ready(m->ready_arg);
@@ -182,11 +182,19 @@ static int mount_session(struct mnt *m, char *why, size_t why_size)
 	return err;
 }
 
-/* How many requests are served at once: their buffers may take a quarter of the memory. */
-static unsigned threads(const struct mnt_options *o)
+static uint64_t memory_bytes(const struct mnt_options *o)
 {
-	uint64_t memory = o->memory_bytes ? o->memory_bytes : FS_MEMORY_DEFAULT;
+	return o->memory_bytes ? o->memory_bytes : FS_MEMORY_DEFAULT;
+}
 
+/* How many requests of /dev/fuse are served at once: their buffers may take a quarter of the memory. */
+static unsigned threads(const struct mnt *m)
+{
+	const struct mnt_options *o = m->opt;
+	uint64_t memory = memory_bytes(o);
+
+	if (m->plan.queues && !o->threads) /* little is left for them */
+		return THREADS_LEAST;
 	return o->threads ? o->threads : (unsigned)MAX(MIN(memory / 4 / MNT_THREAD_BYTES, THREADS_DEFAULT), THREADS_LEAST);
 }
 
@@ -202,7 +210,7 @@ static int open_store(struct mnt *m, char *why, size_t why_size)
 	struct fs_open_options oo = {
 		.read_only = m->opt->read_only,
 		.memory_bytes = m->opt->memory_bytes,
-		.front_bytes = (uint64_t)threads(m->opt) * MNT_THREAD_BYTES,
+		.front_bytes = (uint64_t)threads(m) * MNT_THREAD_BYTES + ring_bytes(&m->plan),
 		.log_bytes = m->opt->log_bytes,
 		.push_out = opened_push_out,
 		.arg = m,
@@ -210,6 +218,25 @@ static int open_store(struct mnt *m, char *why, size_t why_size)
 	int err = io_posix_new(m->opt->store, &m->io);
 
 	return err ? err : fs_open(m->io, &oo, why, why_size, &m->fs);
+}
+
+/* Queues of io_uring take an eighth of the memory.  What stands against them is no reason not to mount. */
+static void plan_ring(struct mnt *m, char *remark, size_t size)
+{
+	char reason[MNT_WHY_MAX / 2] = "the memory is too small for so many CPUs (-o memory=SIZE)";
+
+	if (!m->opt->io_uring)
+		return;
+	if (!ring_allowed(reason, sizeof(reason)) || ring_plan(memory_bytes(m->opt) / 8, &m->plan))
+		snprintf(remark, size, "io_uring: %s; requests go through /dev/fuse", reason);
+}
+
+static void start_ring(struct mnt *m, char *remark, size_t size)
+{
+	int err = m->plan.queues ? ring_new(m, &m->plan, &m->ring) : 0;
+
+	if (err)
+		snprintf(remark, size, "io_uring: %s; requests go through /dev/fuse", strerror(-err));
 }
 
 static int start_session(struct mnt *m, char *why, size_t why_size)
@@ -236,6 +263,7 @@ static int start_session(struct mnt *m, char *why, size_t why_size)
 	}
 	err = mount_session(m, why, why_size);
 	if (!err) {
+		start_ring(m, why, why_size);
 		err = wire_attach(m->se);
 		if (err)
 			fuse_session_unmount(m->se);
@@ -245,6 +273,7 @@ static int start_session(struct mnt *m, char *why, size_t why_size)
 
 int mnt_new(const struct mnt_options *o, struct mnt **out, char *why, size_t why_size)
 {
+	char remark[MNT_WHY_MAX] = "";
 	struct mnt *m = calloc(1, sizeof(*m));
 	sigset_t set;
 	int err;
@@ -263,10 +292,13 @@ int mnt_new(const struct mnt_options *o, struct mnt **out, char *why, size_t why
 	err = pool_init(&m->pool, IOCTL_THREADS);
 	err = roots_init(m) ? -ENOMEM : err;
 	err = opened_init(m) ? -ENOMEM : err;
+	plan_ring(m, remark, sizeof(remark));
 	if (!err)
 		err = open_store(m, why, why_size);
 	if (!err)
 		err = start_session(m, why, why_size);
+	if (!err && *remark)
+		snprintf(why, why_size, "%s", remark);
 	if (err) {
 		int close_err = mnt_close(m);
 
@@ -286,8 +318,8 @@ int mnt_run(struct mnt *m, void (*ready)(void *arg), void *arg)
 	if (!cfg)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(cfg, 0);
-	fuse_loop_cfg_set_max_threads(cfg, threads(m->opt));
-	fuse_loop_cfg_set_idle_threads(cfg, MIN(threads(m->opt), THREADS_IDLE));
+	fuse_loop_cfg_set_max_threads(cfg, threads(m));
+	fuse_loop_cfg_set_idle_threads(cfg, MIN(threads(m), THREADS_IDLE));
 	m->ready = ready;
 	m->ready_arg = arg;
 	m->main_thread = pthread_self();
@@ -301,6 +333,7 @@ int mnt_run(struct mnt *m, void (*ready)(void *arg), void *arg)
 		pthread_join(m->stop_thread, NULL);
 	}
 	fuse_loop_cfg_destroy(cfg);
+	ring_stop(m->ring);
 	fuse_session_exit(m->se); /* late replies have nowhere to go; no words about it */
 	fuse_session_unmount(m->se);
 	return err > 0 ? -EIO : err;
@@ -311,6 +344,7 @@ int mnt_close(struct mnt *m)
 	int err = 0;
 
 	atomic_store(&m->running, false);
+	ring_stop(m->ring);
 	pool_release(&m->pool); /* runs what was accepted */
 	/* Then the store: requests that wait for a flush are answered, and need the session. */
 	if (m->fs)
@@ -318,6 +352,7 @@ int mnt_close(struct mnt *m)
 	io_free(m->io);
 	if (m->se)
 		fuse_session_destroy(m->se);
+	ring_free(m->ring);
 	dirs_release(m);
 	roots_release(m);
 	opened_release(m);

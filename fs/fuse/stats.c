@@ -59,6 +59,7 @@ int stats_json(struct mnt *m, struct kagefs_ioc_stats *a)
 	json_open(&j, NULL);
 	json_u64(&j, "schema_version", SCHEMA_VERSION);
 	fs_stats(m->fs, &j);
+	ring_stats(m->wire.ring ? m->ring : NULL, &j);
 	json_open(&j, "times_ns");
 	for (unsigned i = 0; (h = times_at(m, i, &name)); i++) {
 		histogram_read(h, &s);

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fs/base/msg.h"
 #include "fs/fuse/mnt.h"
 #include "fs/fuse/readahead.h"
 
@@ -17,6 +18,7 @@
 #define NOTIFY_INC_EPOCH 8
 #define MINOR_INC_EPOCH 44
 #define INIT_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
+#define INIT_OVER_IO_URING (1ULL << 41)
 
 #define WANTED ((uint64_t)FUSE_HANDLE_KILLPRIV_V2 | (uint64_t)FUSE_SETXATTR_EXT | INIT_DIRECT_IO_ALLOW_MMAP)
 
@@ -57,8 +59,7 @@ static size_t see_setxattr(struct wire *w, struct fuse_in_header *h, char *body,
 	return 0;
 }
 
-/* Returns by how many bytes the message grew. */
-static size_t see(struct wire *w, char *buf, size_t len, size_t room)
+size_t wire_see(struct wire *w, char *buf, size_t len, size_t room)
 {
 	struct fuse_in_header *h = (struct fuse_in_header *)buf; /* libfuse's buffer is aligned */
 	char *body = buf + sizeof(*h);
@@ -119,22 +120,24 @@ static ssize_t wire_read(int fd, void *buf, size_t size, void *userdata)
 	ssize_t n = read(fd, buf, size);
 
 	if (n >= (ssize_t)sizeof(struct fuse_in_header))
-		n += (ssize_t)see(&m->wire, buf, (size_t)n, size - (size_t)n);
+		n += (ssize_t)wire_see(&m->wire, buf, (size_t)n, size - (size_t)n);
 	return n;
 }
 
-static void amend_init(struct wire *w, struct iovec *iov, int count)
+/* Returns whether this was it. */
+static bool amend_init(struct wire *w, bool ring, struct iovec *iov, int count)
 {
+	uint64_t wanted = WANTED | (ring ? INIT_OVER_IO_URING : 0);
 	const struct fuse_out_header *h = iov[0].iov_base;
 	struct fuse_init_out *out;
 
 	if (h->unique != w->init_unique || h->error || count < 2 || iov[1].iov_len < sizeof(*out))
-		return;
+		return false;
 	out = iov[1].iov_base;
 	if (w->offered & FUSE_INIT_EXT) {
 		uint64_t f = out->flags | (uint64_t)out->flags2 << 32;
 
-		f |= (w->offered & WANTED) | FUSE_INIT_EXT;
+		f |= (w->offered & wanted) | FUSE_INIT_EXT;
 		out->flags = (uint32_t)f;
 		out->flags2 = (uint32_t)(f >> 32);
 		w->agreed = f;
@@ -142,20 +145,29 @@ static void amend_init(struct wire *w, struct iovec *iov, int count)
 		out->flags |= (uint32_t)(w->offered & WANTED);
 		w->agreed = out->flags;
 	}
+	w->ring = w->agreed & INIT_OVER_IO_URING;
 	atomic_store_explicit(&w->init_done, true, memory_order_release);
+	return true;
 }
 
 static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct mnt *m = userdata;
-	bool before = !atomic_load_explicit(&m->wire.init_done, memory_order_acquire);
+	struct wire *w = &m->wire;
+	bool greeting = false;
 	ssize_t n;
 
-	if (before)
-		amend_init(&m->wire, iov, count);
+	if (!atomic_load_explicit(&w->init_done, memory_order_acquire))
+		greeting = amend_init(w, m->ring, iov, count);
+	else if (w->ring && ring_reply(m->ring, iov, count, &n))
+		return n;
 	n = writev(fd, iov, count);
-	if (before && n > 0 && atomic_load_explicit(&m->wire.init_done, memory_order_relaxed))
+	if (greeting && n > 0)
 		readahead_raise(m->opt->dir);
+	if (greeting && w->ring)
+		ring_start(m->ring);
+	else if (greeting && m->ring)
+		msg(LOG_WARNING, "io_uring: the kernel does not offer it; requests go through /dev/fuse");
 	return n;
 }
 

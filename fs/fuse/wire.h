@@ -3,7 +3,8 @@
  * What newer kernels say that libfuse 3.14 (the oldest one supported) does not hand on.  It sits between libfuse and
  * /dev/fuse, sees each message once, and dresses what libfuse does not know as something it does:
  *
- *   INIT       asks the kernel for HANDLE_KILLPRIV_V2, SETXATTR_EXT and DIRECT_IO_ALLOW_MMAP too, where offered
+ *   INIT       asks the kernel for HANDLE_KILLPRIV_V2, SETXATTR_EXT and DIRECT_IO_ALLOW_MMAP too, where offered,
+ *              and for OVER_IO_URING where the mount has a ring (ring.h)
  *   TMPFILE    arrives as CREATE of the name "/", which no real name can be; the answers have one shape
  *   STATX      arrives as GETATTR with the handle WIRE_STATX_FH; answered by hand (attrs.c)
  *   WRITE, OPEN, CREATE, SETXATTR with "drop set-user-id": WIRE_KILL in their flags
@@ -28,11 +29,14 @@ struct wire {
 	uint64_t offered;     /* INIT flags of the kernel, flags2 in the upper half */
 	uint64_t agreed;
 	uint32_t minor;
+	bool ring; /* requests come through ring.h */
 	atomic_bool init_done;
 };
 
 /* Put it in front of the mounted session, before the loop starts. */
 int wire_attach(struct fuse_session *se) MUST_USE;
+/* Dress one message, of len bytes in a buffer with room for more; returns by how many bytes it grew. */
+size_t wire_see(struct wire *w, char *buf, size_t len, size_t room);
 /* After INIT: whether shared mappings of files with direct I/O work. */
 bool wire_direct_mmap(const struct wire *w);
 

@@ -83,7 +83,8 @@ void log_abandon(struct log *log);
  * once.  Waits up to timeout_ms for room; -ETIMEDOUT (log full and nobody retires), -ENOSPC (no room for a new segment on
  * the disk and none to recycle), or the poison error.  Hold no lock.  Reserved bytes are given back by log_append (what it
  * used) and log_unreserve (the rest).  -EINVAL: more than buffer_bytes, or than the segments can ever hold free.
- * First come, first served: a long reservation is not overtaken by short ones.  Who waits has the log flushed. */
+ * First come, first served: a long reservation is not overtaken by short ones.  Who waits has the log flushed.
+ * -NOWAIT_REFUSED where this thread must not wait (nowait.h); log_read answers it instead of reading the disk. */
 int log_reserve(struct log *log, uint64_t bytes, uint32_t timeout_ms) MUST_USE;
 void log_unreserve(struct log *log, uint64_t bytes);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "fs/base/msg.h"
+#include "fs/base/nowait.h"
 #include "fs/log/log_private.h"
 
 /* 0 and the live segment of [pos, pos + len). */
@@ -44,6 +45,9 @@ int log_read(struct log *log, uint64_t pos, void *buf, size_t len)
 		ring_release_locked(log);
 		goto out;
 	}
+	r = nowait_check();
+	if (r)
+		goto out;
 	file = seg->slot->file;
 	pthread_mutex_unlock(&log->lock);
 	n = io_pread(file, buf, len, off);

@@ -31,6 +31,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/msg.h"
+#include "fs/base/nowait.h"
 #include "fs/log/log_private.h"
 
 static uint64_t waste_max(const struct log_config *cfg)
@@ -162,7 +163,7 @@ int log_reserve(struct log *log, uint64_t bytes, uint32_t timeout_ms)
 		r = log->poisoned;
 	else if (!log->room_first && fits_locked(log, bytes))
 		log->reserved += bytes;
-	else
+	else if (!(r = nowait_check()))
 		r = wait_for_room_locked(log, bytes, timeout_ms);
 	pthread_mutex_unlock(&log->lock);
 	return r;

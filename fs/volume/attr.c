@@ -377,8 +377,10 @@ static int xnames_collect(struct fs *fs, struct vol *v, uint64_t ino, struct xna
 	struct meta_reader *rd;
 	struct chain_buf chain;
 	uint64_t bound = META_EPOCH_MAX;
-	int r;
+	int r = nowait_check();
 
+	if (r)
+		return r;
 	pthread_rwlock_rdlock(&fs->vtab.chain);
 	for (struct vol *c = v; c; bound = c->pin, c = c->parent)
 		rows_dirty_names(fs, c->id, ROW_XATTR, ino, bound, NULL, 0, UINT32_MAX, xname_dirty, l);

@@ -224,6 +224,9 @@ int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf)
 
 		if (try_cached(c, id, off, n, buf, &loc))
 			return 0;
+		r = nowait_check();
+		if (r)
+			return r;
 		if (!loc.id) {
 			r = place_of(fs, id, &loc);
 			if (r)
@@ -276,7 +279,9 @@ static int want_blocks(struct fs *fs, const uint64_t *id, unsigned n, uint8_t *b
 
 		if (try_cached(fs->bcache, id[i], 0, fs->block_size, to, &loc))
 			continue;
-		r = loc.id ? 0 : place_of(fs, id[i], &loc);
+		r = nowait_check();
+		if (!r && !loc.id)
+			r = place_of(fs, id[i], &loc);
 		if (r)
 			return r;
 		w[k].loc = (struct store_loc){ loc.pack, loc.off, loc.stored, loc.len, loc.codec };

@@ -208,6 +208,8 @@ int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log
 		backlog_brake(fs, op.next, op.next - op.lsn);
 	if (!r && lsn)
 		*lsn = op.lsn;
+	if (!r)
+		nowait_end(); /* it cannot be done again */
 	return r;
 }
 

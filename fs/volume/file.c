@@ -39,6 +39,12 @@ static unsigned whole_blocks(const uint64_t map[META_LEAF_SLOTS], unsigned slot,
 	return n;
 }
 
+/* Damage is EIO for who reads a file. */
+static int read_error(int r)
+{
+	return r == -EUCLEAN ? -EIO : r;
+}
+
 /* A stretch no overlay knows: the leaves say, block by block. */
 static int read_stored(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off, uint64_t len, uint8_t *buf)
 {
@@ -77,7 +83,7 @@ static int read_stored(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off,
 			return -ESTALE;
 		}
 		if (r)
-			return r == -EUCLEAN ? -EIO : r; /* damage is EIO for who reads a file */
+			return read_error(r);
 		buf += n;
 		off += n;
 		len -= n;
@@ -101,7 +107,7 @@ static int read_pieces(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off,
 			memset(to, 0, c->len);
 			break;
 		case PIECE_BLOCK:
-			r = read_block(fs, c->pos, c->off & (fs->block_size - 1), c->len, to);
+			r = read_error(bcache_read(fs, c->pos, c->off & (fs->block_size - 1), c->len, to));
 			if (r == -ENOENT)
 				r = -ESTALE;
 			break;
@@ -334,8 +340,10 @@ static int seek_stored(struct fs *fs, struct vol *v, uint64_t ino, uint64_t off,
 {
 	struct chain_buf chain;
 	struct meta_reader *rd;
-	int r;
+	int r = nowait_check();
 
+	if (r)
+		return r;
 	s->at = off;
 	pthread_rwlock_rdlock(&fs->vtab.chain);
 	r = chain_build(v, &chain);

@@ -108,8 +108,13 @@ static void wait_for_room(struct fs *fs)
 
 int memory_admit(struct fs *fs, bool patient)
 {
+	int r;
+
 	if (!full(fs))
 		return 0;
+	r = nowait_check();
+	if (r)
+		return r;
 	atomic_fetch_add_explicit(&fs->memory.waits, 1, memory_order_relaxed);
 	if (fs->opt.manual)
 		return make_room(fs);

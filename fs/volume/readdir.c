@@ -89,8 +89,10 @@ static int collect(struct fs *fs, struct vol *v, uint64_t dir, const char *after
 	struct chain_buf chain;
 	struct name border;
 	uint64_t bound = META_EPOCH_MAX;
-	int limit = -1, r;
+	int limit = -1, r = nowait_check();
 
+	if (r)
+		return r;
 	pthread_rwlock_rdlock(&fs->vtab.chain);
 	for (struct vol *c = v; c; bound = c->pin, c = c->parent, l->depth++) {
 		unsigned from = l->n;

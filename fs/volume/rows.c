@@ -446,7 +446,9 @@ static int from_database(struct fs *fs, struct vol *v, const struct row_key *k, 
 	/* Looked at after the loader's mark.  What is created later leaves a version in memory, and that wins. */
 	if (k->obj >= atomic_load(&fs->stored_ino))
 		return -ENOENT;
-	r = chain_build(v, &c);
+	r = nowait_check();
+	if (!r)
+		r = chain_build(v, &c);
 	if (r)
 		return r;
 	rd = reader_take(fs);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # kill -9 of the program at random under load, then mount again: the dead mount answers ENOTCONN, `kagefs mount` replaces it,
 # everything that fsync promised is there, snapshots are whole or not there at all.
-# ROUNDS (default 8), SEED (default: the time; printed).
+# ROUNDS (default 8), SEED (default: the time; printed).  io_uring.sh runs it once more.
 . "$(dirname "$0")/lib.sh"
 helper crash_load
 start
@@ -42,7 +42,7 @@ for round in $(seq "$rounds"); do
 	wait $load $noise $snaps || true
 	while kill -0 "$pid" 2> /dev/null; do sleep 0.02; done
 	must_fail ls "$M/v"
-	k mount "$S" "$M"
+	mount_store
 	"$HELPERS/crash_load" verify "$M/v/work" "$T/journal" || fail "after kill -9, round $round"
 	touch "$T/snapshots" "$T/deleted"
 	# acknowledged snapshots are there and readable, acknowledged deletions are done
@@ -63,7 +63,7 @@ for round in $(seq "$rounds"); do
 	if [ $((round % 3)) = 0 ]; then
 		k umount "$M"
 		check_store
-		k mount "$S" "$M"
+		mount_store
 	fi
 done
 say "$(wc -l < "$T/snapshots") snapshots, $(grep -c ^end "$T/journal") promised saves, $rounds kills"

@@ -3,7 +3,8 @@
 #
 # Each test gets a private directory $T with a store $T/s and a mount point $T/m, runs with -eu, and ends by unmounting and
 # `kagefs check`.  Exit codes: 0 passed, 77 skipped, others failed.
-# From the environment: KAGEFS, the program under test; HELPERS, where the compiled helpers are; KEEP=1 keeps $T.
+# From the environment: KAGEFS, the program under test; HELPERS, where the compiled helpers are; KEEP=1 keeps $T;
+# MOUNT_OPTIONS are added to each mount of mount_store (io_uring.sh).
 # shellcheck shell=bash disable=SC2034
 
 set -euo pipefail
@@ -63,7 +64,7 @@ new_store() { k mkfs "$@" "$S"; }
 # mount_store [MOUNT ARGUMENTS...]
 mount_store() {
 	mkdir -p "$M"
-	k mount "$@" "$S" "$M"
+	k mount ${MOUNT_OPTIONS:+-o "$MOUNT_OPTIONS"} "$@" "$S" "$M"
 	is_mounted "$M" || fail "not mounted after mount"
 }
 umount_store() {

@@ -20,6 +20,7 @@ int main(void)
 	srunner_add_suite(runner, make_open_suite());
 	srunner_add_suite(runner, make_memory_suite());
 	srunner_add_suite(runner, make_repair_suite());
+	srunner_add_suite(runner, make_nowait_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -14,5 +14,6 @@ Suite *make_push_suite(void);
 Suite *make_open_suite(void);
 Suite *make_memory_suite(void);
 Suite *make_repair_suite(void);
+Suite *make_nowait_suite(void);
 
 #endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Threads that must not wait.  A thread that serves one of the kernel's queues (fs/fuse/ring.c) does what memory alone can
+ * answer; what would wait for the disk, or for room, is refused and done again by another thread.
+ *
+ * Whoever is about to wait asks nowait_check first and returns its error, leaving everything as it was.  Once an operation has
+ * changed something it cannot be done again, so op_run ends the ban there, and the rest of the request may wait.
+ */
+#ifndef FS_BASE_NOWAIT_H
+#define FS_BASE_NOWAIT_H
+
+#include <errno.h>
+
+#include "fs/base/cleanup.h"
+
+#define NOWAIT_REFUSED ERESTART /* no file operation fails with it */
+
+void nowait_begin(void);
+void nowait_end(void);
+/* 0: go on and wait.  -NOWAIT_REFUSED: this thread must not. */
+int nowait_check(void) MUST_USE;
+
+#endif
