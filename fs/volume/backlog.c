@@ -51,6 +51,13 @@ static uint64_t ns_per_kib(unsigned f)
 	return NS_PER_KIB_FIRST + (NS_PER_KIB_LAST - NS_PER_KIB_FIRST) * (x * x * x) / (all * all * all);
 }
 
+int backlog_admit(struct fs *fs)
+{
+	int r = nowait_check();
+
+	return r && fill(fs, log_end(fs->log)) > BRAKE_AT ? r : 0;
+}
+
 void backlog_brake(struct fs *fs, uint64_t end, uint64_t bytes)
 {
 	unsigned f = fill(fs, end);

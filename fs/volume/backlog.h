@@ -15,6 +15,8 @@
 void backlog_init(struct fs *fs, const struct log_config *lc);
 /* Large enough to be applied, without regard to age. */
 bool backlog_due(struct fs *fs);
+/* Before a change that will be braked.  -NOWAIT_REFUSED: its maker would have to wait, and this thread must not. */
+int backlog_admit(struct fs *fs) MUST_USE;
 /* A change of so many log bytes, which ended at `end`, has been made: its maker may have to wait a little.  Hold no lock. */
 void backlog_brake(struct fs *fs, uint64_t end, uint64_t bytes);
 /* Of each thread that works the backlog off: who waits for an answer goes first. */

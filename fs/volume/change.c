@@ -9,6 +9,7 @@
 #include "fs/volume/internal.h"
 
 #define LOG_TIMEOUT_MS 1000
+#define OP_UNBRAKED (OP_EXCLUSIVE | OP_PROMPT | OP_FREES)
 
 /* ---- the running operation ---- */
 
@@ -152,6 +153,9 @@ static int reserve_space(struct fs *fs, uint64_t bytes)
 
 		if (r != -ENOSPC || atomic_load(&fs->apply_stuck))
 			return r;
+		r = nowait_check();
+		if (r)
+			return r;
 		r = apply_some(fs, before);
 		if (r <= 0)
 			return r ? r : store_reserve(fs->store, bytes);
@@ -174,6 +178,8 @@ int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log
 		if (!(flags & OP_FREES) && meta_is_full(fs->meta))
 			return -ENOSPC;
 		r = flags & (OP_EXCLUSIVE | OP_PROMPT) ? 0 : memory_admit(fs, !(flags & OP_FREES));
+		if (!r && !(flags & OP_UNBRAKED))
+			r = backlog_admit(fs);
 		if (!r && space_bytes)
 			r = reserve_space(fs, space_bytes);
 		if (r)
@@ -204,7 +210,7 @@ int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log
 			return r;
 		atomic_fetch_add_explicit(&fs->stat.retries, 1, memory_order_relaxed);
 	}
-	if (!r && op.next && !(flags & (OP_EXCLUSIVE | OP_PROMPT | OP_FREES)))
+	if (!r && op.next && !(flags & OP_UNBRAKED))
 		backlog_brake(fs, op.next, op.next - op.lsn);
 	if (!r && lsn)
 		*lsn = op.lsn;
