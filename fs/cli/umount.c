@@ -90,7 +90,10 @@ static int unmount(const char *dir, bool lazy)
 	if (sync_err == -ENOTCONN || sync_err == -EACCES || sync_err == -EPERM)
 		sync_err = 0; /* dead, or not ours to look into */
 	err = mnt_umount(abs, lazy);
-	if (err == -EBUSY)
+	if (err == -EBUSY && geteuid() != 0 && access("/etc/mtab", F_OK) != 0)
+		code = cli_fail(MOUNT_FAILED, "umount", dir, "fusermount3 needs /etc/mtab, which this system lacks",
+				"let root run: ln -s ../proc/self/mounts /etc/mtab");
+	else if (err == -EBUSY)
 		code = cli_fail(MOUNT_FAILED, "umount", dir, "is in use", "end what 'fuser -vm DIR' shows, or use --lazy");
 	else if (err == -EPERM)
 		code = cli_fail(MOUNT_USAGE, "umount", dir, "not permitted", "be root, or the user who mounted it");

@@ -30,6 +30,15 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		fuse_reply_buf(req, buf, (size_t)n);
 }
 
+/* What the kernel does before a cached write. */
+static int drop_caps(struct mnt *m, const struct fs_ctx *ctx, struct fs_node node)
+{
+	uint64_t lsn = 0;
+	int err = fs_removexattr(m->fs, ctx, node, XATTR_CAPS, &lsn);
+
+	return err == -ENODATA ? 0 : err;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct mnt *m = mnt_of(req);
@@ -38,6 +47,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	uint64_t lsn = 0;
 	ssize_t n = mnt_node(m, ino, &node);
 
+	if (!n && (fi->fh & OPENED_DIRECT) && opened_take_caps(m, ino))
+		n = drop_caps(m, &ctx, node);
 	if (!n)
 		n = fs_write(m->fs, &ctx, node, buf, size, (uint64_t)off, fi->flags & WIRE_KILL ? FS_WRITE_KILL_SUID : 0, &lsn);
 	if (n < 0) {

@@ -43,7 +43,8 @@ static int may_write(struct mnt *m, struct fs_node node, int flags)
 	return v.info.flags & KAGEFS_VOL_READ_ONLY ? -EROFS : 0;
 }
 
-static int open_node(fuse_req_t req, fuse_ino_t ino, const struct fs_attr *a, int flags, uint64_t *fh)
+/* fresh: it was made just now. */
+static int open_node(fuse_req_t req, fuse_ino_t ino, const struct fs_attr *a, int flags, bool fresh, uint64_t *fh)
 {
 	struct mnt *m = mnt_of(req);
 	struct fs_ctx ctx = mnt_ctx(req);
@@ -58,7 +59,11 @@ static int open_node(fuse_req_t req, fuse_ino_t ino, const struct fs_attr *a, in
 		if (!err)
 			mnt_changed(m, ino, lsn);
 	}
-	return err ? err : opened_get(m, ino, a->node, now.size, flags, fh);
+	if (!err)
+		err = opened_get(m, ino, a->node, now.size, flags, fh);
+	if (!err && (*fh & OPENED_DIRECT) && (*fh & OPENED_WRITABLE) && !fresh && fs_getxattr(m->fs, a->node, XATTR_CAPS, NULL, 0) >= 0)
+		opened_has_caps(m, ino);
+	return err;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -72,7 +77,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!err)
 		err = fs_getattr(m->fs, node, &a);
 	if (!err)
-		err = open_node(req, ino, &a, fi->flags, &fh);
+		err = open_node(req, ino, &a, fi->flags, false, &fh);
 	if (err) {
 		reply_err(req, err);
 		return;
@@ -125,13 +130,15 @@ static struct fuse_entry_out entry_out(const struct fuse_entry_param *e)
 	return o;
 }
 
-static int make_or_find(fuse_req_t req, struct fs_node dir, const char *name, mode_t mode, int *flags, struct fs_attr *a)
+static int make_or_find(fuse_req_t req, struct fs_node dir, const char *name, mode_t mode, int *flags, struct fs_attr *a,
+			bool *fresh)
 {
 	struct mnt *m = mnt_of(req);
 	struct fs_ctx ctx = mnt_ctx(req);
 	uint64_t lsn = 0;
 	int len, err;
 
+	*fresh = false;
 	if (strcmp(name, WIRE_TMPFILE_NAME) == 0) {
 		err = fs_tmpfile(m->fs, &ctx, dir, S_IFREG | (mode & 07777), a, &lsn);
 	} else {
@@ -148,6 +155,7 @@ static int make_or_find(fuse_req_t req, struct fs_node dir, const char *name, mo
 	}
 	if (!err)
 		mnt_changed_names(m, lsn);
+	*fresh = !err;
 	*flags &= ~O_TRUNC; /* new, so empty */
 	return err;
 }
@@ -163,11 +171,12 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	struct fs_node dir;
 	struct fs_attr a;
 	int flags = fi->flags;
+	bool fresh = false;
 	uint64_t fh;
 	int err = mnt_node(m, parent, &dir);
 
 	if (!err)
-		err = make_or_find(req, dir, name, mode, &flags, &a);
+		err = make_or_find(req, dir, name, mode, &flags, &a, &fresh);
 	if (!err) {
 		err = mnt_entry(m, dir, parent, name, &a, &e);
 		if (strcmp(name, WIRE_TMPFILE_NAME) == 0)
@@ -177,7 +186,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		reply_err(req, err);
 		return;
 	}
-	err = open_node(req, e.ino, &a, flags, &fh);
+	err = open_node(req, e.ino, &a, flags, fresh, &fh);
 	if (err) {
 		mnt_entry_undo(m, &a);
 		reply_err(req, err);

@@ -43,6 +43,7 @@ struct mnt {
 	uint32_t blksize; /* st_blksize */
 
 	struct opened_shard *opened; /* owned */
+	_Atomic unsigned opened_caps; /* inodes noted by opened_has_caps */
 
 	pthread_mutex_t dirs_lock; /* protects dirs, ndirs, dirs_free */
 	struct dirh **dirs; /* owned; by handle */
@@ -127,6 +128,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
+#define XATTR_CAPS "security.capability"
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

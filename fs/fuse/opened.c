@@ -15,6 +15,7 @@ struct opened {
 	fuse_ino_t ino;
 	uint64_t vol;
 	uint32_t cached, direct, writable; /* open handles */
+	bool caps;			   /* counted in mnt.opened_caps */
 	uint64_t lsn;			   /* of the last change, or what was last when it was opened */
 };
 struct opened_shard {
@@ -124,10 +125,46 @@ void opened_put(struct mnt *m, fuse_ino_t ino, uint64_t fh)
 			o->writable--;
 		if (!o->direct && !o->cached) {
 			*b = o->next;
+			if (o->caps)
+				atomic_fetch_sub(&m->opened_caps, 1);
 			free(o);
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
+}
+
+void opened_has_caps(struct mnt *m, fuse_ino_t ino)
+{
+	struct opened **b, *o;
+	struct opened_shard *s = shard_of(m, ino, &b);
+
+	pthread_mutex_lock(&s->lock);
+	o = *find_locked(b, ino);
+	if (o && o->direct && !o->caps) {
+		o->caps = true;
+		atomic_fetch_add(&m->opened_caps, 1);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool opened_take_caps(struct mnt *m, fuse_ino_t ino)
+{
+	struct opened **b, *o;
+	struct opened_shard *s;
+	bool caps;
+
+	if (!atomic_load(&m->opened_caps)) /* nearly always */
+		return false;
+	s = shard_of(m, ino, &b);
+	pthread_mutex_lock(&s->lock);
+	o = *find_locked(b, ino);
+	caps = o && o->caps;
+	if (caps) {
+		o->caps = false;
+		atomic_fetch_sub(&m->opened_caps, 1);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return caps;
 }
 
 void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn)

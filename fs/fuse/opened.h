@@ -8,6 +8,8 @@
  * or O_DSYNC (databases, Samba's write-through), because then the kernel sends one durable WRITE instead of WRITE and FSYNC.
  * So are empty files opened only for writing (what tar, cp and git do with a new file): before the first cached write to an
  * inode the kernel asks for its security.capability, one round trip a file; before a direct one it does not.
+ * What the kernel would have taken away at a write (set-user-id bits it names in the WRITE, the capability it does not), a direct
+ * write takes away here.
  * A cached handle that is still there only costs speed: kernels that offer mappings of direct files (6.6 on; older ones get
  * no direct mode) drop the pages a direct write touches.
  *
@@ -25,6 +27,10 @@ void opened_release(struct mnt *m);
 /* Count an open with these flags of open(2); size: the file's.  *fh gets the handle.  -ENOMEM. */
 int opened_get(struct mnt *m, fuse_ino_t ino, struct fs_node node, uint64_t size, int flags, uint64_t *fh) MUST_USE;
 void opened_put(struct mnt *m, fuse_ino_t ino, uint64_t fh);
+/* The inode has a security.capability, or may have: the next direct write takes it away.  Nothing when no handle is direct. */
+void opened_has_caps(struct mnt *m, fuse_ino_t ino);
+/* True once after that. */
+bool opened_take_caps(struct mnt *m, fuse_ino_t ino);
 /* The inode changed at lsn; nothing is kept when it is not open. */
 void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn);
 /* Position to wait for to make everything written to the open inode durable. */

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "fs/fuse/opened.h"
+
 #define XATTR_VALUE_MAX 65536
 #define XATTR_FLAGS (XATTR_CREATE | XATTR_REPLACE)
 
@@ -65,6 +67,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 		err = name_allowed(req, node, name, CHANGE);
 	if (!err)
 		err = fs_setxattr(m->fs, &ctx, node, name, value, size, flags & XATTR_FLAGS, &lsn);
+	if (!err && strcmp(name, XATTR_CAPS) == 0)
+		opened_has_caps(m, ino);
 	if (!err && (flags & WIRE_KILL))
 		err = drop_sgid(m, &ctx, node, &lsn);
 	if (!err)

@@ -63,6 +63,18 @@ for top in v v/.snapshots/w; do
 		chmod 777 $top/suid
 		as $V sh -c "echo x >> $top/suid"
 		same "$(getcap $top/suid)" "" "$top: file capabilities after a write"
+		# The same without the page cache, and through a handle that is older than the capabilities.
+		setcap cap_net_raw+ep $top/suid
+		as $V sh -c "dd if=/dev/zero of=$top/suid bs=4096 count=1 oflag=direct conv=notrunc 2> /dev/null"
+		same "$(getcap $top/suid)" "" "$top: file capabilities after a direct write"
+		: > $top/held
+		chmod 777 $top/held
+		as $V sh -c "exec 9> $top/held; : > $top/tmp/opened; while [ ! -e $top/go ]; do sleep 0.05; done; echo x >&9" &
+		for _ in $(seq 200); do [ ! -e $top/tmp/opened ] || break; sleep 0.05; done
+		setcap cap_net_raw+ep $top/held
+		touch $top/go
+		wait $!
+		same "$(getcap $top/held)" "" "$top: file capabilities after a write through an older handle"
 	fi
 done
 must_fail as $U touch v/.snapshots/ro/private/x
