@@ -393,6 +393,28 @@ START_TEST(test_ops_commit_fails)
 END_TEST
 
 /* The file system was restarted between Prepare and Commit: the prepared set is gone, the commit brings everything. */
+/* One set is made at a time; exposed ones do not count. */
+START_TEST(test_ops_many_exposed)
+{
+	struct guid sets[12], ids[12][3];
+
+	for (unsigned i = 0; i < 12; i++) {
+		bring_to(i % 2 ? SET_EXPOSED : SET_RECOVERED, FSRVP_CTX_NAS_ROLLBACK);
+		sets[i] = set;
+		memcpy(ids[i], copies, sizeof(copies));
+	}
+	assert_left(36, 24, 12);
+	for (unsigned i = 12; i-- > 0;) {
+		set = sets[i];
+		memcpy(copies, ids[i], sizeof(copies));
+		ck_assert_uint_eq(delete_mapping(0, "\\\\x\\Alpha"), 0);
+		ck_assert_uint_eq(delete_mapping(1, "\\\\x\\sub"), 0);
+		ck_assert_uint_eq(delete_mapping(2, "\\\\x\\beta$"), 0);
+		assert_left(3 * i, 2 * i, i);
+	}
+}
+END_TEST
+
 /* A volume below a share is copied with it, once, and goes with the last copy that shows it. */
 START_TEST(test_ops_nested_volume)
 {
@@ -851,7 +873,7 @@ Suite *make_ops_suite(void)
 	TCase *t = tcase_create("ops");
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 120);
 	tcase_add_test(t, test_ops_whole_sequence);
 	tcase_add_loop_test(t, test_ops_exposed_section, 0, 2);
 	tcase_add_loop_test(t, test_ops_shares, 0, sizeof(shares) / sizeof(shares[0]));
@@ -864,6 +886,7 @@ Suite *make_ops_suite(void)
 	tcase_add_test(t, test_ops_prepare_waits);
 	tcase_add_test(t, test_ops_add_after_prepare);
 	tcase_add_loop_test(t, test_ops_commit_fails, 0, sizeof(commits) / sizeof(commits[0]));
+	tcase_add_test(t, test_ops_many_exposed);
 	tcase_add_test(t, test_ops_nested_volume);
 	tcase_add_test(t, test_ops_nested_volume_with_a_share);
 	tcase_add_test(t, test_ops_nested_volume_outlives_its_share);
