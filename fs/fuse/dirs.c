@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fs/base/nowait.h"
+
 #define RECENT 65536
 #define STEP 512
 #define COOKIE_FIRST 3 /* the last entry before the names of fs_readdir */
@@ -322,6 +324,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct 
 	int err = mnt_node(m, ino, &l.dir);
 
 	l.d = dirh_get(m, fi->fh);
+	if (!err)
+		err = nowait_check(); /* the names need the database; "." and ".." alone would be an answer, and a poor one */
 	if (!err && !l.buf)
 		err = -ENOMEM;
 	if (!err && !l.d)

@@ -45,6 +45,8 @@ same "$(cat "$M"/f* | sort -n | tail -1)" 300 "small files"
 for i in 1 2 3 4; do cmp "$T/data" "$M/sync$i"; done
 k volume create "$M/v"
 k snapshot create --name s "$M/v" > /dev/null
+mkdir "$M/dir"
+touch "$M"/dir/{1..100}
 [ "$(uring requests)" -gt 900 ] || fail "requests came another way: $(uring requests)"
 
 # from the disk: the pool answers, and both CPUs' queues go on meanwhile
@@ -53,7 +55,10 @@ mount_store -o io_uring
 before=$(uring handed_on)
 for i in 1 2 3 4; do cmp "$T/data" "$M/sync$i" & done
 wait
-same "$(ls "$M" | wc -l)" 306 "listing"
+same "$(ls "$M" | wc -l)" 307 "listing"
+same "$(ls -l "$M/dir" | wc -l)" 101 "long listing"
+lookups=$(k stats --json "$M" | sed -n 's/.*"lookup":{"count":\([0-9]*\).*/\1/p')
+[ "$lookups" -lt 50 ] || fail "the entries of a listing came without attributes: $lookups look-ups"
 [ "$(uring handed_on)" -gt "$before" ] || fail "nothing was handed on although all was cold"
 
 # a signal ends it although a file is open
