@@ -74,6 +74,15 @@ same "$(cat "$M/term")" before-term "written before SIGTERM"
 umount_store
 k "$S" "$M" -o rw,dev,suid,x-systemd.automount
 same "$(cat "$M/term")" before-term "kagefs STORE DIR -o"
+# kagefs sync: what it was asked for is there whatever happens to the program
+echo synced > "$M/synced"
+k sync "$M"
+pid=$(daemon_pid)
+kill -9 "$pid"
+while kill -0 "$pid" 2> /dev/null; do sleep 0.02; done
+k mount "$S" "$M"
+same "$(cat "$M/synced")" synced "after kagefs sync and kill -9"
+
 k umount "$M"
 mkdir "$T/bin"
 ln -s "$KAGEFS" "$T/bin/mount.kagefs"
