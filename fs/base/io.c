@@ -48,7 +48,7 @@ void io_free(struct io *io)
 
 int io_open(struct io *io, const char *path, int flags, struct io_file **out)
 {
-	if (!path_valid(path) || (flags & ~(IO_CREATE | IO_EXCL | IO_RDONLY)))
+	if (!path_valid(path) || (flags & ~(IO_CREATE | IO_EXCL | IO_RDONLY | IO_UNCACHED)))
 		return -EINVAL;
 	if (((flags & IO_EXCL) && !(flags & IO_CREATE)) || ((flags & IO_RDONLY) && (flags & IO_CREATE)))
 		return -EINVAL;

@@ -54,6 +54,7 @@ struct posix_file {
 	int fd; /* owned */
 	_Atomic int direct_fd; /* owned; O_DIRECT, opened at first use; DIRECT_* */
 	bool writable;
+	_Atomic bool direct;
 };
 
 static struct posix_io *to_posix(struct io *io)
@@ -73,6 +74,15 @@ static int open_at(int dir_fd, const char *path, int flags)
 		fd = openat(dir_fd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, FILE_MODE);
 	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
+}
+
+static int set_direct(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	return fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) < 0 ? -errno : 0;
 }
 
 static int posix_open(struct io *io, const char *path, int flags, struct io_file **out)
@@ -99,6 +109,8 @@ static int posix_open(struct io *io, const char *path, int flags, struct io_file
 	f->fd = steal_fd(&fd);
 	atomic_init(&f->direct_fd, DIRECT_UNKNOWN);
 	f->writable = !(flags & IO_RDONLY);
+	if (flags & IO_UNCACHED)
+		f->direct = set_direct(f->fd, true) == 0; /* a file system that cannot caches them */
 	*out = &steal_ptr(&f)->f;
 	return 0;
 }
@@ -193,6 +205,9 @@ static int posix_pwritev(struct io_file *file, const struct iovec *iov, int n, u
 			return 0;
 		done = pwritev(f->fd, rest + first, n - first, (off_t)off);
 		if (done < 0 && errno == EINTR)
+			continue;
+		/* Disks with sectors larger than a page, and what came out short. */
+		if (done < 0 && errno == EINVAL && atomic_exchange(&f->direct, false) && set_direct(f->fd, false) == 0)
 			continue;
 		if (done <= 0)
 			return done < 0 ? -errno : -EIO;

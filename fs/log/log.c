@@ -56,6 +56,7 @@ static struct log *log_new(struct io *io, const uint8_t uuid[16], const struct l
 	log->copying.next = log->copying.prev = &log->copying;
 	log->reading.next = log->reading.prev = &log->reading;
 	log->room_last = &log->room_first;
+	log->ready_target = LOG_READY_TARGET;
 	log->waiting_last = &log->waiting;
 	return log;
 }

@@ -35,8 +35,9 @@
 #define LOG_DIR "log"
 /* Segments made by log_format: with fewer, the first seconds of a store would wait for the preparer. */
 #define LOG_FIRST_SEGMENTS 4u
-/* The preparer keeps this many ready while it may add files. */
+/* The preparer keeps this many ready while it may add files, and more, up to the most, when appends have had to wait for it. */
 #define LOG_READY_TARGET 2u
+#define LOG_READY_MOST 16u
 /* How long a flush may wait for writers that were served or queued in the flush before. */
 #define LOG_LINGER_NS 30000
 /* ... unless that flush is longer ago than this: then they are not about to come back. */
@@ -145,6 +146,7 @@ struct log {
 	uint64_t reserved;
 	struct room_waiter *room_first, **room_last; /* FIFO; only the first may take room */
 	uint32_t ready_wanted;			     /* by the first of them */
+	uint32_t ready_target;			     /* LOG_READY_TARGET .. LOG_READY_MOST */
 	int prepare_error;			     /* of the last try to add a segment file; 0 after a good one */
 	uint64_t prepare_tries;
 	bool prepare_retry;

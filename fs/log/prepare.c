@@ -14,7 +14,7 @@
 
 static bool wanted_locked(const struct log *log)
 {
-	return log->nslots < log->cfg.max_segments && log->nready < MAX(LOG_READY_TARGET, log->ready_wanted);
+	return log->nslots < log->cfg.max_segments && log->nready < MAX(log->ready_target, log->ready_wanted);
 }
 
 static void prepare_locked(struct log *log)

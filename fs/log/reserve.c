@@ -129,6 +129,7 @@ static int wait_for_room_locked(struct log *log, uint64_t bytes, uint32_t timeou
 			log->ready_wanted = (uint32_t)segments_needed(&log->cfg, log->reserved + bytes, left_locked(log));
 			if (!asked && log->ready_wanted > log->nready) {
 				asked = true;
+				log->ready_target = MIN(log->ready_target * 2, LOG_READY_MOST);
 				log->prepare_retry = true;
 				pthread_cond_signal(&log->preparer_cond);
 			}

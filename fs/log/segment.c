@@ -125,19 +125,31 @@ void slot_free(struct slot *s)
 
 static int write_zeros(struct io_file *f, uint64_t bytes, _Atomic bool *stop)
 {
-	CLEANUP_FREE void *zeros = calloc(1, WRITE_CHUNK);
-	int r;
+	CLEANUP_FREE void *zeros = NULL;
+	int r = -posix_memalign(&zeros, IO_ALIGN, WRITE_CHUNK);
 
-	if (!zeros)
-		return -ENOMEM;
-	for (uint64_t off = 0; off < bytes; off += WRITE_CHUNK) {
-		if (stop && atomic_load(stop))
-			return -ECANCELED;
-		r = io_pwrite(f, zeros, MIN(bytes - off, WRITE_CHUNK), off);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	if (r)
+		return r;
+	memset(zeros, 0, WRITE_CHUNK);
+	for (uint64_t off = 0; r == 0 && off < bytes; off += WRITE_CHUNK)
+		r = stop && atomic_load(stop) ? -ECANCELED : io_pwrite(f, zeros, MIN(bytes - off, WRITE_CHUNK), off);
+	return r;
+}
+
+/* Past the page cache: nobody reads zeros, and a log that grows as fast as the disk can would fill memory with them. */
+static int fill_segment(struct io *io, const char *path, uint64_t bytes, _Atomic bool *stop)
+{
+	CLEANUP_IO struct io_file *f = NULL;
+	int r = io_open(io, path, IO_CREATE | IO_EXCL | IO_UNCACHED, &f);
+
+	if (r < 0)
+		return r;
+	r = io_allocate(f, 0, bytes);
+	if (r == -EOPNOTSUPP)
+		r = 0; /* then the writes find out */
+	if (r == 0)
+		r = write_zeros(f, bytes, stop);
+	return r ? r : io_sync(f);
 }
 
 /* Written in full under another name first: a file with a segment's name is always complete, so a flush into it neither
@@ -154,16 +166,9 @@ int slot_create(struct io *io, const struct log_config *cfg, uint32_t id, _Atomi
 	slot_path(tmp, id, ".new");
 	s->id = id;
 	s->nonce = nonce_new();
-	r = io_open(io, tmp, IO_CREATE | IO_EXCL, &s->file);
-	if (r < 0)
-		goto fail;
-	r = io_allocate(s->file, 0, cfg->segment_bytes);
-	if (r == -EOPNOTSUPP)
-		r = 0; /* then the writes below find out */
+	r = fill_segment(io, tmp, cfg->segment_bytes, stop);
 	if (r == 0)
-		r = write_zeros(s->file, cfg->segment_bytes, stop);
-	if (r == 0)
-		r = io_sync(s->file);
+		r = io_open(io, tmp, 0, &s->file);
 	if (r == 0)
 		r = io_rename(io, tmp, path, IO_NOREPLACE);
 	if (r < 0) {

@@ -163,6 +163,30 @@ START_TEST(test_io_bad_arguments)
 }
 END_TEST
 
+/* Also where the file system caches all the same, and with a buffer that it would have to refuse. */
+START_TEST(test_io_uncached)
+{
+	struct io_file *f = must_open("f", IO_CREATE | IO_UNCACHED);
+	char *page = NULL, seen[IO_ALIGN];
+
+	ck_assert_int_eq(posix_memalign((void **)&page, IO_ALIGN, 2 * IO_ALIGN), 0);
+	memset(page, 'a', IO_ALIGN + 1);
+	ck_assert_int_eq(io_pwrite(f, page, IO_ALIGN, 0), 0);
+	ck_assert_int_eq(io_pwrite(f, page + 1, IO_ALIGN, IO_ALIGN), 0);
+	ck_assert_int_eq(io_pwrite(f, page, 10, 2 * IO_ALIGN), 0);
+	ck_assert_int_eq(io_sync(f), 0);
+	ck_assert_uint_eq(size_of(f), 2 * IO_ALIGN + 10);
+	io_close(f);
+	f = must_open("f", IO_RDONLY);
+	for (unsigned at = 0; at < 2; at++) {
+		ck_assert_int_eq(io_pread(f, seen, sizeof(seen), at * IO_ALIGN), IO_ALIGN);
+		ck_assert_mem_eq(seen, page, IO_ALIGN);
+	}
+	io_close(f);
+	free(page);
+}
+END_TEST
+
 START_TEST(test_io_open_errors)
 {
 	ck_assert_int_eq(try_open("f", 0), -ENOENT);
@@ -574,6 +598,7 @@ static void add_common(Suite *suite, const char *name, void (*setup)(void), void
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_io_bad_paths);
 	tcase_add_test(tc, test_io_bad_arguments);
+	tcase_add_test(tc, test_io_uncached);
 	tcase_add_test(tc, test_io_open_errors);
 	tcase_add_test(tc, test_io_read_write);
 	tcase_add_test(tc, test_io_read_stream);
