@@ -55,8 +55,9 @@ static int save(int file, long version, int recs, bool by_rename, bool osync)
 	if (fd < 0)
 		return -1;
 	for (int off = 0; off < recs * REC;) {
-		int n = MIN(recs * REC - off, 1 + (int)rnd(20000));
+		int n = 1 + (int)rnd(20000);
 
+		n = MIN(n, recs * REC - off); /* the macro would draw twice */
 		if (pwrite(fd, b + off, (size_t)n, off) != n)
 			goto bad;
 		off += n;
