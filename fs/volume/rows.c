@@ -754,9 +754,9 @@ unsigned rows_dirty_names(struct fs *fs, uint64_t vol, enum row_kind kind, uint6
 	uint64_t oh = object_hash(vol, (uint8_t)kind, obj);
 	struct shard *s = shard_of(fs->rows, oh);
 	struct row_key k;
-	struct {
+	union {
 		struct row w;
-		uint8_t name[META_NAME_MAX + 1];
+		uint8_t room[sizeof(struct row) + META_NAME_MAX + 1];
 	} key;
 	struct row_set *t;
 	struct row *w;
