@@ -9,6 +9,9 @@
 
 #include "agent/rpc/utf16.h"
 
+/* Where Samba keeps shares in its registry. */
+#define REGISTRY_SHARES "HKEY_LOCAL_MACHINE\\SOFTWARE\\Samba\\smbconf\\"
+
 static void section_release(struct conf_section *s)
 {
 	for (size_t i = 0; i < s->nparams; i++) {
@@ -178,7 +181,47 @@ static bool name_ok(const char *name)
 	return *name && conf_value_ok(name) && !strchr(name, ']') && !strchr(name, '[');
 }
 
-int conf_format(const struct conf *c, char **out)
+static bool section_ok(const struct conf_section *s)
+{
+	bool ok = name_ok(s->name);
+
+	for (size_t i = 0; i < s->nparams; i++)
+		ok = ok && conf_value_ok(s->params[i].key) && conf_value_ok(s->params[i].value);
+	return ok;
+}
+
+static void print_section(FILE *f, const struct conf_section *s)
+{
+	fprintf(f, "[%s]\n", s->name);
+	for (size_t i = 0; i < s->nparams; i++)
+		fprintf(f, "\t%s = %s\n", s->params[i].key, s->params[i].value);
+	fputc('\n', f);
+}
+
+static void print_quoted(FILE *f, const char *text)
+{
+	fputc('"', f);
+	for (; *text; text++)
+		fprintf(f, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+	fputc('"', f);
+}
+
+static void print_key(FILE *f, const struct conf_section *s, bool there)
+{
+	if (there)
+		fprintf(f, "[-" REGISTRY_SHARES "%s]\n\n", s->name);
+	fprintf(f, "[" REGISTRY_SHARES "%s]\n", s->name);
+	for (size_t i = 0; i < s->nparams; i++) {
+		print_quoted(f, s->params[i].key);
+		fputc('=', f);
+		print_quoted(f, s->params[i].value);
+		fputc('\n', f);
+	}
+	fputc('\n', f);
+}
+
+/* there NULL: as smb.conf; else as a registry file. */
+static int format(const struct conf *c, const struct conf *there, char **out)
 {
 	char *text = NULL;
 	size_t size = 0;
@@ -187,15 +230,16 @@ int conf_format(const struct conf *c, char **out)
 
 	if (!f)
 		return -ENOMEM;
+	if (there)
+		fputs("Windows Registry Editor Version 5.00\n\n", f);
 	for (size_t i = 0; i < c->nsections; i++) {
 		const struct conf_section *s = &c->sections[i];
 
-		ok = ok && name_ok(s->name);
-		fprintf(f, "%s[%s]\n", i ? "\n" : "", s->name);
-		for (size_t j = 0; j < s->nparams; j++) {
-			ok = ok && conf_value_ok(s->params[j].key) && conf_value_ok(s->params[j].value);
-			fprintf(f, "\t%s = %s\n", s->params[j].key, s->params[j].value);
-		}
+		ok = ok && section_ok(s);
+		if (there)
+			print_key(f, s, conf_find(there, s->name));
+		else
+			print_section(f, s);
 	}
 	if (fclose(f) != 0 || !ok) {
 		free(text);
@@ -203,4 +247,14 @@ int conf_format(const struct conf *c, char **out)
 	}
 	*out = text;
 	return 0;
+}
+
+int conf_format(const struct conf *c, char **out)
+{
+	return format(c, NULL, out);
+}
+
+int conf_format_registry(const struct conf *c, const struct conf *there, char **out)
+{
+	return format(c, there, out);
 }

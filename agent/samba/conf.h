@@ -41,6 +41,9 @@ int conf_set(struct conf_section *s, const char *key, const char *value) MUST_US
 void conf_remove(struct conf *c, struct conf_section *s);
 /* -EINVAL: a name, key or value that smb.conf cannot carry (see conf_value_ok).  *out is owned by the caller. */
 int conf_format(const struct conf *c, char **out) MUST_USE;
+/* The same for `net registry import`: a file of keys and values, in which each section of c replaces the one of its name in
+ * `there` (which may be without any). */
+int conf_format_registry(const struct conf *c, const struct conf *there, char **out) MUST_USE;
 /* No line breaks, no white space at the ends, no backslash (continuation) at the end. */
 bool conf_value_ok(const char *value);
 

@@ -254,22 +254,36 @@ static int list_locked(struct exposer *e, const struct patience *p, struct conf 
 	return err;
 }
 
+/* After a failure: an import that was given up may have come through. */
+static void take_back(struct exposer *e, const struct conf *add)
+{
+	struct patience p = patience_ms(EXPOSER_UNDO_MS);
+	struct conf there = { 0, NULL };
+	int err = samba_registry_list(&e->samba, &p, &there);
+
+	for (size_t i = 0; i < add->nsections; i++)
+		if (err || (conf_find(&there, add->sections[i].name) && samba_registry_delete(&e->samba, &p, add->sections[i].name)))
+			msg(LOG_NOTICE, "share may stay until the next comparison: share=%s", add->sections[i].name);
+	conf_release(&there);
+}
+
 static int publish_registry(struct exposer *e, const struct patience *p, const struct conf *add)
 {
-	struct patience undo_patience;
 	CLEANUP_FREE char *text = NULL;
 	struct scratch file = { .fd = -1 };
-	size_t done = 0;
-	int err = conf_format(add, &text);
+	struct conf there = { 0, NULL };
+	int err = samba_registry_list(&e->samba, p, &there);
 
 	if (!err)
+		err = conf_format_registry(add, &there, &text);
+	conf_release(&there);
+	if (!err)
 		err = scratch_open(&file, "", text);
-	for (; done < add->nsections && !err; done++)
-		err = samba_registry_import(&e->samba, p, file.path, add->sections[done].name);
-	undo_patience = patience_ms(EXPOSER_UNDO_MS);
-	while (err && done > 0)
-		if (samba_registry_delete(&e->samba, &undo_patience, add->sections[--done].name) < 0)
-			msg(LOG_NOTICE, "share stays until the next comparison: share=%s", add->sections[done].name);
+	if (err)
+		return err;
+	err = samba_registry_import(&e->samba, p, file.path);
+	if (err)
+		take_back(e, add);
 	scratch_close(&file);
 	return err;
 }

@@ -40,8 +40,7 @@ struct exposure { /* all borrowed */
 int exposer_open(struct exposer *e, const struct samba *samba, enum exposer_mode mode, const char *include_file) MUST_USE;
 void exposer_close(struct exposer *e);
 
-/* All of them or none: parameters and security descriptor of each base share as they are now.  They appear at one instant
- * with EXPOSER_INCLUDE, one after the other with EXPOSER_REGISTRY (nobody knows their names before Expose is answered).
+/* All of them or none: parameters and security descriptor of each base share as they are now.  They appear at one instant.
  * A share of that name that is there already is replaced.  -ENOENT: a base share is gone; -EINVAL: a name that smb.conf
  * cannot carry. */
 int exposer_expose(struct exposer *e, const struct patience *p, const struct exposure *x, size_t n) MUST_USE;

@@ -112,9 +112,9 @@ int samba_registry_list(const struct samba *s, const struct patience *p, struct 
 	return err ? err : conf_parse(text, out);
 }
 
-int samba_registry_import(const struct samba *s, const struct patience *p, const char *file, const char *share)
+int samba_registry_import(const struct samba *s, const struct patience *p, const char *file)
 {
-	return RUN(NULL, NULL, "net", "conf", "import", file, share);
+	return RUN(NULL, NULL, "net", "registry", "import", file);
 }
 
 int samba_registry_delete(const struct samba *s, const struct patience *p, const char *share)

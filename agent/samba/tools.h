@@ -24,10 +24,10 @@ void samba_sd_delete(const struct samba *s, const struct patience *p, const char
  * is nobody to tell; so failures are logged at LOG_DEBUG only. */
 void samba_reload(const struct samba *s, const struct patience *p);
 void samba_close_share(const struct samba *s, const struct patience *p, const char *share);
-/* Registry shares.  Import takes one section out of the file and leaves all others in the registry alone; `net conf
- * import` of a whole file would first delete everything that is there. */
+/* Registry shares.  Import takes a file of conf_format_registry, in one transaction: all of it is there at one instant, or
+ * nothing of it.  (`net conf import` makes one transaction for each share.) */
 int samba_registry_list(const struct samba *s, const struct patience *p, struct conf *out) MUST_USE;
-int samba_registry_import(const struct samba *s, const struct patience *p, const char *file, const char *share) MUST_USE;
+int samba_registry_import(const struct samba *s, const struct patience *p, const char *file) MUST_USE;
 int samba_registry_delete(const struct samba *s, const struct patience *p, const char *share) MUST_USE;
 
 #endif

@@ -27,7 +27,7 @@ END_TEST
 
 START_TEST(test_conf_round_trip)
 {
-	static const char want[] = "[a]\n\tpath = /1\n\tcomment = two\n\n[b]\n\tpath = /2\n";
+	static const char want[] = "[a]\n\tpath = /1\n\tcomment = two\n\n[b]\n\tpath = /2\n\n";
 	struct conf_section *s;
 	struct conf c;
 	char *text;
@@ -41,6 +41,28 @@ START_TEST(test_conf_round_trip)
 	ck_assert_int_eq(conf_add(&c, "c", &s), 0);
 	ck_assert_int_eq(conf_set(s, "path", "/c\n[evil]"), 0);
 	ck_assert_int_eq(conf_format(&c, &text), -EINVAL);
+	conf_release(&c);
+}
+END_TEST
+
+/* As regedit writes it; what is there already is replaced as a whole. */
+START_TEST(test_conf_format_registry)
+{
+#define KEY "HKEY_LOCAL_MACHINE\\SOFTWARE\\Samba\\smbconf\\"
+	static const char want[] = "Windows Registry Editor Version 5.00\n\n"
+				   "[" KEY "a]\n\"path\"=\"/1 \\\"x\\\" \\\\y\"\n\n"
+				   "[-" KEY "b]\n\n[" KEY "b]\n\"path\"=\"/2\"\n\n";
+	struct conf there, c;
+	char *text;
+
+	ck_assert_int_eq(conf_parse("[b]\npath = /old\n[theirs]\npath = /x\n", &there), 0);
+	ck_assert_int_eq(conf_parse("[a]\npath = /1 \"x\" \\y\n[b]\npath = /2\n", &c), 0);
+	ck_assert_int_eq(conf_format_registry(&c, &there, &text), 0);
+	ck_assert_str_eq(text, want);
+	free(text);
+	ck_assert_int_eq(conf_set(conf_find(&c, "a"), "path", "x\"\n[evil]"), 0);
+	ck_assert_int_eq(conf_format_registry(&c, &there, &text), -EINVAL);
+	conf_release(&there);
 	conf_release(&c);
 }
 END_TEST
@@ -113,6 +135,7 @@ Suite *make_conf_suite(void)
 
 	tcase_add_test(t, test_conf_parse);
 	tcase_add_test(t, test_conf_round_trip);
+	tcase_add_test(t, test_conf_format_registry);
 	tcase_add_loop_test(t, test_conf_values, 0, sizeof(values) / sizeof(values[0]));
 	tcase_add_loop_test(t, test_share_parse_unc, 0, sizeof(uncs) / sizeof(uncs[0]));
 	tcase_add_test(t, test_share_parse_unc_long);

@@ -614,16 +614,18 @@ static void *expose_by_another_agent(void *arg)
 /* Two agents for two smbds of one machine, both with the default place for the shares file. */
 START_TEST(test_exposer_two_agents)
 {
-	static const char looks[] = "#!/bin/sh\nfor name; do :; done\nfile=$1; [ $0 = %s/bin/net ] && file=$4\n"
-				    "file=${file#--configfile=}\ncase $* in *--viewsddl*) echo D:; exit;; esac\n"
-				    "sleep 0.$(($$ %% 4))\ngrep -qF \"[$name]\" $file || { echo no $name in $file >&2; exit 1; }\n";
-	char text[1024];
+	/* Each finds what it was given, and finds it unchanged a while later. */
+	static const char sharesec[] = "#!/bin/sh\nfor name; do :; done\nfile=${1#--configfile=}\n"
+				       "case $* in *--viewsddl*) echo D:; exit;; esac\n"
+				       "sleep 0.$(($$ % 4))\ngrep -qF \"[$name]\" $file || { echo no $name in $file >&2; exit 1; }\n";
+	static const char net[] = "#!/bin/sh\n[ $2 = registry ] || exit 0\nbefore=$(cat $4)\nsleep 0.$(($$ % 4))\n"
+				  "case $before in *Alpha@*) [ \"$before\" = \"$(cat $4)\" ] && exit;; esac\n"
+				  "echo another file >&2\nexit 1\n";
 	pthread_t threads[2];
 	void *result;
 
-	snprintf(text, sizeof(text), looks, top);
-	put_file("bin/sharesec", 0755, text);
-	put_file("bin/net", 0755, text);
+	put_file("bin/sharesec", 0755, sharesec);
+	put_file("bin/net", 0755, net);
 	for (int round = 0; round < 5; round++) {
 		ck_assert_int_eq(pthread_create(&threads[0], NULL, expose_by_another_agent, (void *)"Alpha@{1}"), 0);
 		ck_assert_int_eq(pthread_create(&threads[1], NULL, expose_by_another_agent, (void *)"Alpha@{2}"), 0);

@@ -36,8 +36,16 @@ contexts() {
 	nothing_left "contexts"
 }
 
+# How many of our shares Samba's configuration has, again and again, until $T/watch is gone.
+watch_shares() { while [ -e "$T/watch" ]; do testparm -s "$T/smb.conf" 2>/dev/null | grep -c '^\[.*@{'; done >"$T/seen"; }
+
 several_shares() {
+	touch "$T/watch"
+	watch_shares &
 	create backup rw fsrvp_share second below 'hidden$'
+	rm "$T/watch"
+	wait $!
+	is "all four appear at one instant" "$(sort -u "$T/seen" | grep -vE '^(0|4)$' | tr '\n' ' ')" ""
 	is "two shares of one volume have one copy" "${COPY[0]}" "${COPY[2]}"
 	is "a hidden share's copy is hidden" "${NAME[3]}" "hidden\$@{${COPY[3]}}\$"
 	has "share below the root shows its own directory" "below|file" smbc "${NAME[2]}" "more file"
