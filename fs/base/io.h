@@ -87,7 +87,8 @@ ssize_t io_pread(struct io_file *f, void *buf, size_t len, uint64_t off) MUST_US
 /* The same for bytes that nobody will ask for again soon: read past the page cache, unless they are in it or that cannot be
  * done.  buf, len and off are multiples of IO_ALIGN. */
 ssize_t io_pread_stream(struct io_file *f, void *buf, size_t len, uint64_t off) MUST_USE;
-/* Writes everything or fails; after a failure any part may have been written. */
+/* Writes everything or fails; after a failure any part may have been written.  May sync what was written to the file so far, so
+ * that a later sync has little left; if that fails: -EIO. */
 int io_pwrite(struct io_file *f, const void *buf, size_t len, uint64_t off) MUST_USE;
 /* n <= 64 pieces written one after the other from off on. */
 int io_pwritev(struct io_file *f, const struct iovec *iov, int n, uint64_t off) MUST_USE;

@@ -36,6 +36,10 @@ struct cache_pages {
 	uint64_t cached, dirty, writeback, evicted, recently_evicted;
 };
 
+/* So much of a file is written at most before it is synced.  Disks give what one program wrote no precedence over what
+ * another did: who waits for a few bytes to be durable waits for all the bytes before them, of any file. */
+#define UNSYNCED_MAX (1u << 20)
+
 #define DIRECT_UNKNOWN (-1)
 #define DIRECT_NONE (-2)
 
@@ -55,6 +59,7 @@ struct posix_file {
 	_Atomic int direct_fd; /* owned; O_DIRECT, opened at first use; DIRECT_* */
 	bool writable;
 	_Atomic bool direct;
+	_Atomic uint64_t unsynced; /* bytes written since the last sync began */
 };
 
 static struct posix_io *to_posix(struct io *io)
@@ -186,14 +191,11 @@ static ssize_t posix_pread_stream(struct io_file *file, void *buf, size_t len, u
 	return rest < 0 ? rest : done + rest;
 }
 
-static int posix_pwritev(struct io_file *file, const struct iovec *iov, int n, uint64_t off)
+static int write_all(struct posix_file *f, const struct iovec *iov, int n, uint64_t off)
 {
-	struct posix_file *f = to_file(file);
 	struct iovec rest[64]; /* io.c allows no more */
 	int first = 0;
 
-	if (!f->writable)
-		return -EBADF;
 	for (int i = 0; i < n; i++)
 		rest[i] = iov[i];
 	for (;;) {
@@ -224,9 +226,29 @@ static int posix_pwritev(struct io_file *file, const struct iovec *iov, int n, u
 	}
 }
 
-static int posix_sync(struct io_file *f)
+static int posix_sync(struct io_file *file)
 {
-	return fdatasync(to_file(f)->fd) < 0 ? -errno : 0;
+	struct posix_file *f = to_file(file);
+
+	atomic_store(&f->unsynced, 0);
+	return fdatasync(f->fd) < 0 ? -errno : 0;
+}
+
+static int posix_pwritev(struct io_file *file, const struct iovec *iov, int n, uint64_t off)
+{
+	struct posix_file *f = to_file(file);
+	uint64_t bytes = 0;
+	int r;
+
+	if (!f->writable)
+		return -EBADF;
+	r = write_all(f, iov, n, off);
+	for (int i = 0; i < n; i++)
+		bytes += iov[i].iov_len;
+	if (r || atomic_fetch_add(&f->unsynced, bytes) + bytes < UNSYNCED_MAX)
+		return r;
+	/* Not the error itself: -ENOSPC would mean that nothing was lost. */
+	return posix_sync(file) ? -EIO : 0;
 }
 
 static int do_fallocate(struct posix_file *f, int mode, uint64_t off, uint64_t len)

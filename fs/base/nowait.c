@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "fs/base/nowait.h"
 
-#include <stdbool.h>
-
-static _Thread_local bool banned;
+static _Thread_local bool serving, banned;
 
 void nowait_begin(void)
 {
-	banned = true;
+	serving = banned = true;
 }
 
 void nowait_end(void)
+{
+	serving = banned = false;
+}
+
+void nowait_lift(void)
 {
 	banned = false;
 }
@@ -18,4 +21,9 @@ void nowait_end(void)
 int nowait_check(void)
 {
 	return banned ? -NOWAIT_REFUSED : 0;
+}
+
+bool nowait_thread(void)
+{
+	return serving;
 }

@@ -4,12 +4,13 @@
  * answer; what would wait for the disk, or for room, is refused and done again by another thread.
  *
  * Whoever is about to wait asks nowait_check first and returns its error, leaving everything as it was.  Once an operation has
- * changed something it cannot be done again, so op_run ends the ban there, and the rest of the request may wait.
+ * changed something it cannot be done again, so op_run lifts the ban there, and the rest of the request may wait.
  */
 #ifndef FS_BASE_NOWAIT_H
 #define FS_BASE_NOWAIT_H
 
 #include <errno.h>
+#include <stdbool.h>
 
 #include "fs/base/cleanup.h"
 
@@ -17,7 +18,11 @@
 
 void nowait_begin(void);
 void nowait_end(void);
+/* Between the two: from here on waiting is allowed. */
+void nowait_lift(void);
 /* 0: go on and wait.  -NOWAIT_REFUSED: this thread must not. */
 int nowait_check(void) MUST_USE;
+/* Between begin and end, lifted or not: what others can do as well should be left to them. */
+bool nowait_thread(void);
 
 #endif

@@ -2,19 +2,22 @@
 /*
  * Making records durable: waiters, the flush, the flusher thread, poisoning.
  *
- * One flush is in flight at a time (log->flushing).  It is run by the flusher, or by a thread in log_wait that finds nobody
- * flushing and nobody else waiting: the lone waiter then pays one write and one sync, and not two changes of thread beside.
- * Callbacks of log_flush are made by the flusher only, because a thread in log_wait may hold its caller's locks.
+ * One flush is in flight at a time (log->flushing).  It is run by a thread that waits anyway: the one in log_flush whose waiter
+ * makes the flush worth beginning leads, i.e. flushes and then answers everybody the flush has covered.  While it answers, those
+ * it has answered come back and the next of them leads the next flush, so that disk and processors work at the same time, and
+ * nobody has to be woken for it.  The flusher leads for who must not (nowait.h), and for what nobody waits for.  A thread in
+ * log_wait that finds nobody flushing and nobody else waiting flushes, too, but leaves the answers to callbacks to the flusher,
+ * because it may hold its caller's locks.
  *
  * Waiters stay in log->waiting until a flush has covered them; whoever ended the flush takes out those he may answer.
  */
 #include <errno.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <string.h>
 
 #include "fs/base/clock.h"
 #include "fs/base/msg.h"
+#include "fs/base/nowait.h"
 #include "fs/log/log_private.h"
 
 void poison_locked(struct log *log, int err)
@@ -87,28 +90,9 @@ static int write_out_locked(struct log *log, uint64_t from, uint64_t to)
 	return r;
 }
 
-/* Writers that were just served are about to come back: a sync for all of them is worth a short wait.  Yields rather than
- * sleeps, as no timer is that short; if they do not come, recent_writers falls and nobody waits next time. */
-static void linger_locked(struct log *log)
-{
-	uint32_t expected = log->recent_writers;
-	int64_t begin;
-
-	if (!log->waiting || log->stop || atomic_load(&log->nwaiting) >= expected)
-		return;
-	begin = clock_monotonic_ns();
-	if (begin - log->last_flush_ns > LOG_RECENT_NS)
-		return;
-	pthread_mutex_unlock(&log->lock);
-	do
-		sched_yield();
-	while (atomic_load(&log->nwaiting) < expected && clock_monotonic_ns() - begin < LOG_LINGER_NS);
-	pthread_mutex_lock(&log->lock);
-}
-
 static bool is_large_locked(const struct log *log)
 {
-	return log->mem_end - log->mem_durable >= log->ring_bytes / 2;
+	return log->mem_end - log->mem_durable >= MIN(log->ring_bytes, unflushed_most_locked(log)) / 2;
 }
 
 static bool is_due_locked(const struct log *log)
@@ -131,6 +115,24 @@ static uint64_t goal_locked(const struct log *log)
 	return goal;
 }
 
+/* From when on a flush may begin for those who wait now; 0: at once.  Writers that were just served are about to come back, and
+ * one flush for all of them is worth a wait of half a flush.  If they do not come, recent_writers falls and nobody waits next
+ * time. */
+static int64_t ripe_at_locked(const struct log *log)
+{
+	if (atomic_load(&log->nwaiting) >= log->recent_writers || log->kick > log->durable || log->room_first || log->stop ||
+	    is_large_locked(log) || is_due_locked(log))
+		return 0;
+	return log->last_flush_ns + MIN(log->typical_flush_ns / 2, LOG_LINGER_MOST_NS);
+}
+
+static void note_speed_locked(struct log *log, uint64_t bytes, int64_t ns)
+{
+	log->typical_flush_ns += (ns - log->typical_flush_ns) / 8;
+	if (bytes >= LOG_SPEED_BYTES && ns > 0)
+		log->bytes_per_ms = (log->bytes_per_ms * 7 + bytes * 1000000 / (uint64_t)ns) / 8;
+}
+
 /* Lock held on entry and exit; nobody is flushing and the log is not poisoned. */
 static void flush_locked(struct log *log)
 {
@@ -139,7 +141,6 @@ static void flush_locked(struct log *log)
 	int r;
 
 	log->flushing = true;
-	linger_locked(log);
 	goal = goal_locked(log);
 	while ((to = ring_complete_locked(log)) < goal) {
 		log->want_copied = true;
@@ -164,8 +165,10 @@ static void flush_locked(struct log *log)
 		segments_recycle_locked(log);
 	}
 	log->last_flush_ns = clock_monotonic_ns();
-	if (r == 0 && to > from)
+	if (r == 0 && to > from) {
 		histogram_add(&log->flush_ns, (uint64_t)(log->last_flush_ns - begin_ns));
+		note_speed_locked(log, to - from, log->last_flush_ns - begin_ns);
+	}
 	log->recent_writers = atomic_load(&log->nwaiting);
 	log->flushing = false;
 }
@@ -209,6 +212,7 @@ static bool serve_locked(struct log *log, bool only_sync)
 	log->waiting_last = p;
 	if (!served)
 		return false;
+	log->answering++;
 	pthread_mutex_unlock(&log->lock);
 	while (served) {
 		struct log_waiter *w = served;
@@ -217,7 +221,46 @@ static bool serve_locked(struct log *log, bool only_sync)
 		w->done(w, w->lsn < durable ? 0 : err);
 	}
 	pthread_mutex_lock(&log->lock);
+	log->answering--;
 	return true;
+}
+
+/* Flush for those who wait and answer them, until nothing is left for this thread: nobody waits, or another thread flushes, or
+ * waits for a flush to be ripe, or answers, and looks again after that.  The caller holds no lock beside the log's, which is
+ * dropped meanwhile. */
+static void lead_locked(struct log *log)
+{
+	for (;;) {
+		int64_t ripe_at;
+
+		if (serve_locked(log, false))
+			continue;
+		if (log->flushing || log->poisoned || goal_locked(log) <= log->durable)
+			break;
+		ripe_at = ripe_at_locked(log);
+		if (!ripe_at || clock_monotonic_ns() >= ripe_at) {
+			flush_locked(log);
+			continue;
+		}
+		if (log->lingering || log->answering)
+			break;
+		log->lingering = true;
+		(void)cond_wait_until(&log->linger_cond, &log->lock, ripe_at);
+		log->lingering = false;
+	}
+	if (log->dirty_since_ns && log->flusher_untimed)
+		pthread_cond_signal(&log->flusher_cond);
+}
+
+/* A thread that must not lead has added a waiter. */
+static void call_leader_locked(struct log *log)
+{
+	if (log->flushing)
+		return; /* who flushes looks again when he is done */
+	if (log->lingering)
+		pthread_cond_signal(&log->linger_cond);
+	else if (!log->answering || !ripe_at_locked(log))
+		pthread_cond_signal(&log->flusher_cond);
 }
 
 /* 1: w waits now.  Otherwise the answer is known: 0 or the poison error. */
@@ -242,9 +285,10 @@ void log_flush(struct log *log, struct log_waiter *w)
 
 	pthread_mutex_lock(&log->lock);
 	r = waiter_add_locked(log, w);
-	/* Not the first: the flusher has been woken, or somebody flushes and will wake him. */
-	if (r == 1 && !log->flushing && log->waiting == w)
-		pthread_cond_signal(&log->flusher_cond);
+	if (r == 1 && nowait_thread())
+		call_leader_locked(log);
+	else if (r == 1)
+		lead_locked(log);
 	pthread_mutex_unlock(&log->lock);
 	if (r != 1)
 		w->done(w, r);
@@ -320,14 +364,10 @@ void *flusher_main(void *arg)
 
 	pthread_mutex_lock(&log->lock);
 	for (;;) {
-		if (serve_locked(log, false))
-			continue;
+		lead_locked(log);
 		if (log->stop && (log->poisoned || log->durable == log->end))
 			break;
-		if (!log->flushing && !log->poisoned && goal_locked(log) > log->durable)
-			flush_locked(log);
-		else
-			flusher_sleep_locked(log, &records_seen);
+		flusher_sleep_locked(log, &records_seen);
 	}
 	pthread_mutex_unlock(&log->lock);
 	return NULL;

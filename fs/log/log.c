@@ -34,6 +34,7 @@ static void log_free(struct log *log)
 	free(log->live);
 	free(log->ring);
 	pthread_cond_destroy(&log->flusher_cond);
+	pthread_cond_destroy(&log->linger_cond);
 	pthread_cond_destroy(&log->copied_cond);
 	pthread_cond_destroy(&log->preparer_cond);
 	pthread_mutex_destroy(&log->lock);
@@ -51,6 +52,7 @@ static struct log *log_new(struct io *io, const uint8_t uuid[16], const struct l
 	memcpy(log->uuid, uuid, sizeof(log->uuid));
 	pthread_mutex_init(&log->lock, NULL);
 	cond_init_monotonic(&log->flusher_cond);
+	cond_init_monotonic(&log->linger_cond);
 	cond_init_monotonic(&log->copied_cond);
 	cond_init_monotonic(&log->preparer_cond);
 	log->copying.next = log->copying.prev = &log->copying;

@@ -94,14 +94,16 @@ void log_unreserve(struct log *log, uint64_t bytes);
 uint64_t log_append(struct log *log, uint64_t *reserved, uint16_t type, uint16_t flags, const struct iovec *iov, int n,
 		    uint64_t *data_pos, uint64_t *next);
 
-/* Somebody who waits for durability.  Owned by the caller, untouched until done is called, exactly once, from the flusher
- * thread (or at once from log_flush when already durable or poisoned), with no lock held; err is 0 or the poison error.
- * While done runs that thread flushes nothing, so it should be short; it may append and log_flush, but not wait. */
+/* Somebody who waits for durability.  Owned by the caller, untouched until done is called, exactly once, with no lock held,
+ * from the flusher or from any thread inside log_flush, also this one; err is 0 or the poison error.  done should be short,
+ * must not wait, and must not call log_flush. */
 struct log_waiter {
 	uint64_t lsn; /* in: wait for this record; UINT64_MAX: all appended so far (then lowered to the last one's) */
 	void (*done)(struct log_waiter *w, int err);
 	struct log_waiter *link; /* private */
 };
+/* Hold no lock.  This thread may flush and call others' done as well, and so be busy for some time; one that must not
+ * (nowait_thread) leaves that to others. */
 void log_flush(struct log *log, struct log_waiter *w);
 /* The same, waiting here; the thread may do the flush itself, but calls nobody else's done.  lsn UINT64_MAX: everything
  * appended so far. */

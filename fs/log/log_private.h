@@ -38,10 +38,14 @@
 /* The preparer keeps this many ready while it may add files, and more, up to the most, when appends have had to wait for it. */
 #define LOG_READY_TARGET 2u
 #define LOG_READY_MOST 16u
-/* How long a flush may wait for writers that were served or queued in the flush before. */
-#define LOG_LINGER_NS 30000
-/* ... unless that flush is longer ago than this: then they are not about to come back. */
-#define LOG_RECENT_NS 1000000
+/* What may be appended and not yet durable: what the disk takes in so many milliseconds, at least so many bytes.  From half of
+ * it on a flush begins although nobody waits: whoever is the next to wait then finds little left to do. */
+#define LOG_UNFLUSHED_MS 5
+#define LOG_UNFLUSHED_LEAST ((uint64_t)1 << 20)
+/* Shorter flushes say nothing of the disk's speed: most of their time is not spent on bytes. */
+#define LOG_SPEED_BYTES (256u << 10)
+/* How long after a flush the next one may wait, at most, for the writers of that flush to come back. */
+#define LOG_LINGER_MOST_NS 300000
 
 struct segment_header {
 	uint8_t uuid[16];
@@ -161,11 +165,15 @@ struct log {
 	int64_t dirty_since_ns;	 /* not later than the oldest append that is not durable; 0: none */
 	int64_t last_flush_ns;	 /* when the last flush ended */
 	uint32_t recent_writers; /* served by the last flush or queued behind it */
+	int64_t typical_flush_ns; /* moving average */
+	uint64_t bytes_per_ms;	  /* the same, of flushes of LOG_SPEED_BYTES and more */
+	uint32_t answering;	  /* threads that call waiters back and lead on, or wake who does, afterwards */
+	bool lingering;		  /* somebody sleeps until a flush is ripe */
 	struct log_waiter *waiting, **waiting_last;
 	_Atomic uint32_t nwaiting;
 	uint8_t bounce[LOG_PAGE]; /* of who is flushing */
 
-	pthread_cond_t flusher_cond, copied_cond, preparer_cond;
+	pthread_cond_t flusher_cond, linger_cond, copied_cond, preparer_cond;
 	bool flusher_running, preparer_running; /* of log_start and log_close */
 	pthread_t flusher, preparer;
 	_Atomic bool preparer_stop;
@@ -221,6 +229,7 @@ void ring_release_locked(struct log *log);
 
 /* reserve.c */
 uint64_t ring_bytes_for(const struct log_config *cfg);
+uint64_t unflushed_most_locked(const struct log *log);
 void room_changed_locked(struct log *log);
 
 /* flush.c */

@@ -63,12 +63,24 @@ static uint64_t left_locked(struct log *log)
 	return seg ? segment_start(log, seg->number) + log->cfg.segment_bytes - seg->end : 0;
 }
 
+uint64_t unflushed_most_locked(const struct log *log)
+{
+	return MAX(LOG_UNFLUSHED_LEAST, log->bytes_per_ms * LOG_UNFLUSHED_MS);
+}
+
+/* Whoever asks for durability waits for all that was appended before, so appends are held up before that takes long.  Never
+ * when everything is durable: a single reservation may be longer than this. */
+static bool floods_locked(const struct log *log, uint64_t bytes)
+{
+	return log->end > log->durable && log->mem_end - log->mem_durable + bytes > unflushed_most_locked(log);
+}
+
 static bool fits_locked(struct log *log, uint64_t bytes)
 {
 	uint64_t all = log->reserved + bytes;
 	uint64_t need = segments_needed(&log->cfg, all, left_locked(log));
 
-	return need <= log->nready && log->mem_end - log->mem_released + all + 2 * LOG_PAGE * need <= log->ring_bytes;
+	return !floods_locked(log, all) && need <= log->nready && log->mem_end - log->mem_released + all + 2 * LOG_PAGE * need <= log->ring_bytes;
 }
 
 /* No segment file can be added, and not even retiring all that can be retired would do. */

@@ -16,7 +16,8 @@
 #define RETRY_NS 1000000000ll
 #define CHECKPOINT_NS 500000000ll
 
-static bool apply_due(struct fs *fs)
+/* *paused: because the writers pause. */
+static bool apply_due(struct fs *fs, bool *paused)
 {
 	int64_t now = clock_monotonic_ns();
 	struct pending *q;
@@ -24,8 +25,8 @@ static bool apply_due(struct fs *fs)
 
 	pthread_mutex_lock(&fs->pending.lock);
 	q = fs->pending.head;
-	due = q && (q->lsn < atomic_load(&fs->pending.wanted) || now - fs->pending.last_ns > APPLY_PAUSE_NS ||
-		    now - q->at_ns > APPLY_AGE_NS);
+	*paused = q && now - fs->pending.last_ns > APPLY_PAUSE_NS;
+	due = q && (q->lsn < atomic_load(&fs->pending.wanted) || *paused || now - q->at_ns > APPLY_AGE_NS);
 	pthread_mutex_unlock(&fs->pending.lock);
 	return due || (q && backlog_due(fs));
 }
@@ -44,10 +45,16 @@ static void nap(struct fs *fs, int64_t ns, bool patient)
 /* One step of what is due: 1 done something, 0 nothing to do. */
 static int step(struct fs *fs, enum apply_size size, bool *apply)
 {
+	bool paused;
 	int64_t begin;
 	int r;
 
-	*apply = apply_due(fs);
+	*apply = apply_due(fs, &paused);
+	if (*apply && paused) { /* all that was written is applied at once: a block whose end is not durable yet would be made twice */
+		r = log_wait(fs->log, UINT64_MAX);
+		if (r)
+			return r;
+	}
 	pthread_mutex_lock(&fs->writer_lock);
 	begin = clock_monotonic_ns();
 	r = *apply ? apply_step(fs, size) : reclaim_step(fs);

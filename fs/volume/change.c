@@ -215,7 +215,7 @@ int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log
 	if (!r && lsn)
 		*lsn = op.lsn;
 	if (!r)
-		nowait_end(); /* it cannot be done again */
+		nowait_lift(); /* it cannot be done again */
 	return r;
 }
 

@@ -116,7 +116,8 @@ void fs_abandon(struct fs *fs);
 /* Everything done before is durable. */
 int fs_sync(struct fs *fs) MUST_USE;
 int fs_wait(struct fs *fs, uint64_t lsn) MUST_USE;
-/* done is called once, from the flusher or at once, no lock held. */
+/* done is called once, no lock held, from any thread that waits so or from the log's flusher; it must not wait or call
+ * fs_wait_async.  Hold no lock: this thread may do the flush itself. */
 struct fs_waiter {
 	uint64_t opaque[3];
 	void (*done)(struct fs_waiter *w, int err);
