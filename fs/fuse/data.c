@@ -20,6 +20,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	void *buf = reply_room(size);
 	ssize_t n = mnt_node(m, ino, &node);
 
+	/* Direct reads come with the owner of the file table (FUSE_READ_LOCKOWNER), those for pages do not. */
+	if ((fi->fh & OPENED_DIRECT) && !fi->lock_owner)
+		opened_paged(m, ino);
 	if (!n && !buf)
 		n = -ENOMEM;
 	if (!n)

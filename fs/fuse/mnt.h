@@ -43,6 +43,7 @@ struct mnt {
 	uint32_t blksize; /* st_blksize */
 
 	struct opened_shard *opened; /* owned */
+	_Atomic uint64_t dev;	     /* st_dev of the mount; 0: not looked at yet (writeback.c) */
 	_Atomic unsigned opened_caps; /* inodes noted by opened_has_caps */
 
 	pthread_mutex_t dirs_lock; /* protects dirs, ndirs, dirs_free */

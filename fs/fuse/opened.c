@@ -16,6 +16,7 @@ struct opened {
 	uint64_t vol;
 	uint32_t cached, direct, writable; /* open handles */
 	bool caps;			   /* counted in mnt.opened_caps */
+	bool paged;			   /* the kernel may have pages of it, and so dirty ones */
 	uint64_t lsn;			   /* of the last change, or what was last when it was opened */
 };
 struct opened_shard {
@@ -101,6 +102,7 @@ int opened_get(struct mnt *m, fuse_ino_t ino, struct fs_node node, uint64_t size
 		*fh |= OPENED_DIRECT;
 	} else {
 		o->cached++;
+		o->paged = true;
 	}
 	err = 0;
 out:
@@ -167,6 +169,18 @@ bool opened_take_caps(struct mnt *m, fuse_ino_t ino)
 	return caps;
 }
 
+void opened_paged(struct mnt *m, fuse_ino_t ino)
+{
+	struct opened **b, *o;
+	struct opened_shard *s = shard_of(m, ino, &b);
+
+	pthread_mutex_lock(&s->lock);
+	o = *find_locked(b, ino);
+	if (o)
+		o->paged = true;
+	pthread_mutex_unlock(&s->lock);
+}
+
 void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn)
 {
 	struct opened **b;
@@ -202,49 +216,66 @@ static void let_go(struct mnt *m, fuse_ino_t *inos, size_t n, bool drop)
 		(void)fuse_lowlevel_notify_inval_inode(m->se, inos[k], 0, 0); /* -ENOENT: forgotten meanwhile */
 }
 
-static void push(struct mnt *m, uint64_t vol, bool all, bool drop)
+struct inodes {
+	fuse_ino_t *v; /* owned */
+	size_t n, room;
+	bool lost; /* no memory for all */
+};
+
+static void add(struct inodes *l, fuse_ino_t ino)
 {
+	if (l->n == l->room) {
+		size_t more = l->room ? l->room * 2 : 64;
+		fuse_ino_t *p = realloc(l->v, more * sizeof(*p));
+
+		if (!p) {
+			l->lost = true;
+			return;
+		}
+		l->v = p;
+		l->room = more;
+	}
+	l->v[l->n++] = ino;
+}
+
+static bool contains(const uint64_t *vols, unsigned n, uint64_t vol)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (vols[i] == vol)
+			return true;
+	return false;
+}
+
+/* One list for all the volumes: reaching the inodes has a cost for each list (writeback.c). */
+static void push(struct mnt *m, const uint64_t *vols, unsigned n, bool all, bool drop)
+{
+	struct inodes list = {.n = 0};
+
 	for (int i = 0; i < SHARDS; i++) {
 		struct opened_shard *s = &m->opened[i];
-		fuse_ino_t *inos = NULL;
-		size_t n = 0, room = 0;
-		bool lost = false;
 
 		pthread_mutex_lock(&s->lock);
 		for (int b = 0; b < BUCKETS; b++)
-			for (struct opened *o = s->bucket[b]; o; o = o->next) {
-				if (o->vol != vol || !(all || o->writable))
-					continue;
-				if (n == room) {
-					size_t more = room ? room * 2 : 64;
-					fuse_ino_t *p = realloc(inos, more * sizeof(*p));
-
-					if (!p) {
-						lost = true;
-						continue;
-					}
-					inos = p;
-					room = more;
-				}
-				inos[n++] = o->ino;
-			}
+			for (struct opened *o = s->bucket[b]; o; o = o->next)
+				if ((all || (o->writable && (o->paged || drop))) && contains(vols, n, o->vol))
+					add(&list, o->ino);
 		pthread_mutex_unlock(&s->lock);
-		let_go(m, inos, n, drop);
-		free(inos);
-		if (lost)
-			msg(LOG_ERR, "no memory to push out cached pages: volume=%llu", (unsigned long long)vol);
 	}
+	let_go(m, list.v, list.n, drop);
+	free(list.v);
+	if (list.lost)
+		msg(LOG_ERR, "no memory to push out cached pages: volume=%llu and %u more", (unsigned long long)vols[0], n - 1);
 }
 
-void opened_push_out(void *arg, uint64_t vol, bool drop)
+void opened_push_out(void *arg, const uint64_t *vols, unsigned n, bool drop)
 {
 	struct mnt *m = arg;
 
 	if (m->se && atomic_load(&m->running))
-		push(m, vol, false, drop);
+		push(m, vols, n, false, drop);
 }
 
 void opened_drop(struct mnt *m, uint64_t vol)
 {
-	push(m, vol, true, true);
+	push(m, &vol, 1, true, true);
 }

@@ -31,12 +31,16 @@ void opened_put(struct mnt *m, fuse_ino_t ino, uint64_t fh);
 void opened_has_caps(struct mnt *m, fuse_ino_t ino);
 /* True once after that. */
 bool opened_take_caps(struct mnt *m, fuse_ino_t ino);
+/* The kernel reads pages of the inode although it is open for direct I/O: somebody maps it. */
+void opened_paged(struct mnt *m, fuse_ino_t ino);
 /* The inode changed at lsn; nothing is kept when it is not open. */
 void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn);
 /* Position to wait for to make everything written to the open inode durable. */
 uint64_t opened_lsn(struct mnt *m, fuse_ino_t ino);
-/* fs_open_options.push_out: write back the kernel's pages of every inode of the volume open for writing; drop: and drop them. */
-void opened_push_out(void *arg, uint64_t vol, bool drop);
+/* fs_open_options.push_out: write back the kernel's pages of every inode of the volumes open for writing; drop: and drop them.
+ * An inode that was only read and written directly has none: mapping it makes the kernel drop all of its pages, and before one
+ * is dirtied it is read (fuse_file_mmap and filemap_fault in the kernel). */
+void opened_push_out(void *arg, const uint64_t *vols, unsigned n, bool drop);
 /* The volume is gone: drop pages of everything open in it, so that readers learn it too. */
 void opened_drop(struct mnt *m, uint64_t vol);
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/base/cleanup.h"
@@ -21,15 +22,28 @@ struct work {
 	size_t n, left;
 };
 
-/* The mount's root, unless something else lies over it. */
-static int open_root(struct mnt *m)
+static bool is_ours(struct mnt *m, int fd)
 {
 	struct kagefs_ioc_info ours = {0}, there = {0};
-	CLEANUP_FD int fd = open(m->opt->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || fs_ioc_info(m->fs, &ours) || ioctl(fd, KAGEFS_IOC_INFO, &there) ||
-	    memcmp(&ours.store_uuid, &there.store_uuid, sizeof(ours.store_uuid)) != 0)
+	return fs_ioc_info(m->fs, &ours) == 0 && ioctl(fd, KAGEFS_IOC_INFO, &there) == 0 &&
+	       memcmp(&ours.store_uuid, &there.store_uuid, sizeof(ours.store_uuid)) == 0;
+}
+
+/* The mount's root, unless something else lies over it.  Asking what it is takes a request; the number of the device does not,
+ * and no other mount has it as long as this one is there. */
+static int open_root(struct mnt *m)
+{
+	CLEANUP_FD int fd = open(m->opt->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
 		return -1;
+	if (atomic_load(&m->dev) != st.st_dev) {
+		if (!is_ours(m, fd))
+			return -1;
+		atomic_store(&m->dev, st.st_dev);
+	}
 	return steal_fd(&fd);
 }
 

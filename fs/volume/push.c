@@ -25,7 +25,7 @@ struct push {
 	uint64_t vols[];
 };
 struct pushes {
-	void (*hook)(void *arg, uint64_t vol, bool drop);
+	void (*hook)(void *arg, const uint64_t *vols, unsigned n, bool drop);
 	void *arg;
 	struct pool pool;
 	pthread_mutex_t lock; /* protects list */
@@ -33,7 +33,7 @@ struct pushes {
 	struct push *list;
 };
 
-int pushes_new(void (*hook)(void *arg, uint64_t vol, bool drop), void *arg, struct pushes **out)
+int pushes_new(void (*hook)(void *arg, const uint64_t *vols, unsigned n, bool drop), void *arg, struct pushes **out)
 {
 	struct pushes *p = calloc(1, sizeof(*p));
 	pthread_condattr_t a;
@@ -77,8 +77,7 @@ static void run(struct pool_job *job)
 	struct pushes *p = w->in;
 	bool drop = w->why == PUSH_SEALED || w->why == PUSH_FROZEN;
 
-	for (unsigned i = 0; i < w->n; i++)
-		p->hook(p->arg, w->vols[i], drop);
+	p->hook(p->arg, w->vols, w->n, drop);
 	pthread_mutex_lock(&p->lock);
 	if (w->forgotten)
 		free(w);

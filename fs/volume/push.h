@@ -26,7 +26,7 @@ enum push_why {
 };
 
 /* hook NULL: there is nothing to push out, ever. */
-int pushes_new(void (*hook)(void *arg, uint64_t vol, bool drop), void *arg, struct pushes **out) MUST_USE;
+int pushes_new(void (*hook)(void *arg, const uint64_t *vols, unsigned n, bool drop), void *arg, struct pushes **out) MUST_USE;
 /* Waits for what goes on.  NULL is fine. */
 void pushes_free(struct pushes *p);
 /*

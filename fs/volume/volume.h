@@ -98,8 +98,9 @@ struct fs_open_options {
 	struct fs_repair *repair; /* mend the store first; NULL: no.  The database as it was is kept as meta.db.before-repair */
 	bool manual;		 /* tests: no apply, reclaim or checkpoint by itself, only through fs_run_background */
 	/* Called from threads of this layer that hold no lock, and may take its time: the kernel's dirty pages of every inode of
-	 * this volume with writable opens or mappings come in through fs_write; drop: and the kernel keeps no page of them.  May be NULL. */
-	void (*push_out)(void *arg, uint64_t vol, bool drop);
+	 * these n volumes with writable opens or mappings come in through fs_write; drop: and the kernel keeps no page of them.  May
+	 * be NULL. */
+	void (*push_out)(void *arg, const uint64_t *vols, unsigned n, bool drop);
 	void *arg;
 };
 

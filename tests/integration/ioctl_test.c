@@ -401,6 +401,54 @@ static void t_volume(void)
 	CHECK_ERR(delete_volume(i.root_volume, 0), EBUSY);
 }
 
+/* A byte of file f in a copy made now. */
+static char copied(__u64 vol, const char *volume, int at)
+{
+	static struct kagefs_ioc_set_commit c;
+	char path[600], ch = 0;
+	int fd;
+
+	memset(&c, 0, sizeof(c));
+	c.nvolumes = 1;
+	c.volumes[0] = vol;
+	CHECK(commit(&c) == 0);
+	snprintf(path, sizeof(path), "%s/.snapshots/%s/f", volume, c.name);
+	fd = open_at(path, O_RDONLY);
+	CHECK(fd >= 0 && pread(fd, &ch, 1, at) == 1);
+	close(fd);
+	CHECK(delete_set(c.uuid, 0) == 0);
+	return ch;
+}
+
+/* A file that is open for direct I/O is pushed out only when pages of it were read: what a mapping dirtied is in every copy. */
+static void t_direct_mapping(void)
+{
+	__u64 vol = make_volume("dm");
+	int fd = open_at("dm/f", O_RDWR | O_CREAT | O_SYNC), ro;
+	unsigned char *map;
+	char ch;
+
+	CHECK(fd >= 0 && ftruncate(fd, 8192) == 0 && pwrite(fd, "direct", 6, 0) == 6);
+	map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(map != MAP_FAILED);
+	map[4200] = '1';
+	CHECK(copied(vol, "dm", 4200) == '1');
+	map[4200] = '2'; /* the page is there now: dirtied without being read again */
+	CHECK(copied(vol, "dm", 4200) == '2');
+	CHECK(munmap(map, 8192) == 0 && close(fd) == 0);
+
+	/* Pages from when it was open otherwise. */
+	ro = open_at("dm/f", O_RDONLY);
+	CHECK(ro >= 0 && pread(ro, &ch, 1, 4200) == 1 && ch == '2' && close(ro) == 0);
+	fd = open_at("dm/f", O_RDWR | O_SYNC);
+	map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(fd >= 0 && map != MAP_FAILED);
+	map[4200] = '3';
+	CHECK(copied(vol, "dm", 4200) == '3');
+	CHECK(munmap(map, 8192) == 0 && close(fd) == 0);
+	CHECK(delete_volume(vol, 0) == 0);
+}
+
 static void t_set(void)
 {
 	static struct kagefs_ioc_set_prepare p;
@@ -663,6 +711,7 @@ int main(int argc, char **argv)
 	t_times();
 	t_volume();
 	t_set();
+	t_direct_mapping();
 	t_rollback();
 	t_time();
 	printf("  ioctl_test: %d-bit caller passed\n", (int)sizeof(void *) * 8);

@@ -19,10 +19,11 @@ static struct {
 	const char *text;
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 
-static void hook(void *arg, uint64_t vol, bool drop)
+static void hook(void *arg, const uint64_t *vols, unsigned n, bool drop)
 {
 	struct fs_node f;
 	uint64_t lsn;
+	bool mine = false;
 
 	pthread_mutex_lock(&gate.lock);
 	gate.called++;
@@ -30,7 +31,9 @@ static void hook(void *arg, uint64_t vol, bool drop)
 		pthread_cond_wait(&gate.cond, &gate.lock);
 	f = gate.file;
 	pthread_mutex_unlock(&gate.lock);
-	if (!drop && f.vol && f.vol == vol)
+	for (unsigned i = 0; i < n; i++)
+		mine |= f.vol && f.vol == vols[i];
+	if (!drop && mine)
 		(void)!fs_write(test_fs, NULL, f, gate.text, strlen(gate.text), 0, 0, &lsn);
 }
 
