@@ -26,7 +26,7 @@
 #define LRU_LEAST 16u /* more than any operation looks up */
 
 struct row_ver {
-	struct row_ver *older;
+	struct row_ver *older, *newer;
 	uint64_t epoch, lsn; /* lsn 0: clean */
 	uint32_t len;
 	bool absent;
@@ -38,7 +38,7 @@ struct row {
 	TAILQ_ENTRY(row) lru;
 	RB_ENTRY(row) dirty; /* set->names */
 	struct row_set *set; /* when it is in a set */
-	struct row_ver *newest;
+	struct row_ver *newest, *oldest;
 	uint64_t vol, obj, hash;
 	unsigned pins;	 /* prepared changes */
 	unsigned loaders; /* look-ups in the database under way */
@@ -361,7 +361,7 @@ static struct row_ver *ver_new(const void *data, size_t len)
 
 	if (!v)
 		return NULL;
-	v->older = NULL;
+	v->older = v->newer = NULL;
 	v->epoch = v->lsn = 0;
 	v->len = (uint32_t)len;
 	v->absent = !data;
@@ -523,7 +523,7 @@ int rows_get(struct fs *fs, struct vol *v, const struct row_key *k, struct row_v
 	w->loaders--;
 	if (ver && !w->newest && !w->stale) {
 		ver->epoch = epoch;
-		w->newest = ver;
+		w->newest = w->oldest = ver;
 		s->bytes += ver_cost(ver);
 		ver = NULL;
 	}
@@ -643,6 +643,7 @@ void rows_publish(struct fs *fs, struct row_prep *p, uint64_t epoch, uint64_t ls
 	} else {
 		v->older = old;
 	}
+	*(v->older ? &v->older->newer : &w->oldest) = v;
 	w->newest = v;
 	s->bytes += ver_cost(v);
 	p->ver = NULL;
@@ -671,12 +672,15 @@ void rows_applied(struct fs *fs, const struct row_key *k, uint64_t lsn)
 	pthread_mutex_lock(&s->lock);
 	w = find_locked(s, k, key_hash(k, oh));
 	if (w) {
-		for (v = w->newest; v && v->lsn > lsn; v = v->older)
-			;
+		/* From the oldest: a row changed between many copies has many versions, and mostly few of them are applied. */
+		v = w->oldest && w->oldest->lsn <= lsn ? w->oldest : NULL;
+		while (v && v->newer && v->newer->lsn <= lsn)
+			v = v->newer;
 		if (v) {
 			v->lsn = 0;
 			vers_free(s, v->older);
 			v->older = NULL;
+			w->oldest = v;
 		}
 		if (w->set && w->newest && !w->newest->lsn) {
 			struct row_set *t = w->set;
@@ -695,7 +699,7 @@ void rows_forget(struct fs *fs, const struct row_key *k)
 {
 	uint64_t oh = object_hash(k->vol, k->kind, k->obj);
 	struct shard *s = shard_of(fs->rows, oh);
-	struct row_ver **p;
+	struct row_ver *v;
 	struct row *w;
 
 	pthread_mutex_lock(&s->lock);
@@ -704,10 +708,12 @@ void rows_forget(struct fs *fs, const struct row_key *k)
 		if (w->loaders)
 			w->stale = true;
 		lru_off_locked(s, w);
-		for (p = &w->newest; *p && (*p)->lsn; p = &(*p)->older)
-			;
-		vers_free(s, *p);
-		*p = NULL;
+		v = w->oldest;
+		if (v && !v->lsn) { /* no other can be clean */
+			w->oldest = v->newer;
+			*(v->newer ? &v->newer->older : &w->newest) = NULL;
+			vers_free(s, v);
+		}
 		rest_locked(fs->rows, s, w);
 	}
 	tell_locked(fs->rows, s);
