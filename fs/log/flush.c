@@ -6,8 +6,7 @@
  * makes the flush worth beginning leads, i.e. flushes and then answers everybody the flush has covered.  While it answers, those
  * it has answered come back and the next of them leads the next flush, so that disk and processors work at the same time, and
  * nobody has to be woken for it.  The flusher leads for who must not (nowait.h), and for what nobody waits for.  A thread in
- * log_wait that finds nobody flushing and nobody else waiting flushes, too, but leaves the answers to callbacks to the flusher,
- * because it may hold its caller's locks.
+ * log_wait leads, too, but leaves the answers to callbacks to the flusher, because it may hold its caller's locks.
  *
  * Waiters stay in log->waiting until a flush has covered them; whoever ended the flush takes out those he may answer.
  */
@@ -179,6 +178,7 @@ struct sync_waiter {
 	struct log_waiter w;
 	sem_t sem;
 	int err;
+	_Atomic bool answered;
 };
 
 static void sync_done(struct log_waiter *w, int err)
@@ -186,7 +186,8 @@ static void sync_done(struct log_waiter *w, int err)
 	struct sync_waiter *s = CONTAINER_OF(w, struct sync_waiter, w);
 
 	s->err = err;
-	sem_post(&s->sem);
+	atomic_store(&s->answered, true);
+	sem_post(&s->sem); /* the last touch of it */
 }
 
 /* Answer all (or only those in log_wait) whose fate is known.  Drops the lock to call; false: there was none. */
@@ -226,15 +227,17 @@ static bool serve_locked(struct log *log, bool only_sync)
 }
 
 /* Flush for those who wait and answer them, until nothing is left for this thread: nobody waits, or another thread flushes, or
- * waits for a flush to be ripe, or answers, and looks again after that.  The caller holds no lock beside the log's, which is
- * dropped meanwhile. */
-static void lead_locked(struct log *log)
+ * waits for a flush to be ripe, or answers, and looks again after that.  The log's lock is dropped meanwhile; the caller holds
+ * no other.  With me, who is in log_wait, it may: then it answers those in log_wait only, and it ends when me is answered. */
+static void lead_locked(struct log *log, const struct sync_waiter *me)
 {
 	for (;;) {
 		int64_t ripe_at;
 
-		if (serve_locked(log, false))
+		if (serve_locked(log, me))
 			continue;
+		if (me && atomic_load(&me->answered))
+			break;
 		if (log->flushing || log->poisoned || goal_locked(log) <= log->durable)
 			break;
 		ripe_at = ripe_at_locked(log);
@@ -248,7 +251,7 @@ static void lead_locked(struct log *log)
 		(void)cond_wait_until(&log->linger_cond, &log->lock, ripe_at);
 		log->lingering = false;
 	}
-	if (log->dirty_since_ns && log->flusher_untimed)
+	if ((log->dirty_since_ns && log->flusher_untimed) || (me && log->waiting && !log->flushing))
 		pthread_cond_signal(&log->flusher_cond);
 }
 
@@ -288,7 +291,7 @@ void log_flush(struct log *log, struct log_waiter *w)
 	if (r == 1 && nowait_thread())
 		call_leader_locked(log);
 	else if (r == 1)
-		lead_locked(log);
+		lead_locked(log, NULL);
 	pthread_mutex_unlock(&log->lock);
 	if (r != 1)
 		w->done(w, r);
@@ -306,12 +309,7 @@ int log_wait(struct log *log, uint64_t lsn)
 		return r;
 	}
 	sem_init(&s.sem, 0, 0);
-	if (!log->flushing && log->waiting == &s.w) {
-		flush_locked(log);
-		serve_locked(log, true);
-		if (log->waiting || log->end > log->durable)
-			pthread_cond_signal(&log->flusher_cond);
-	}
+	lead_locked(log, &s);
 	pthread_mutex_unlock(&log->lock);
 	while (sem_wait(&s.sem) < 0)
 		; /* EINTR */
@@ -364,7 +362,7 @@ void *flusher_main(void *arg)
 
 	pthread_mutex_lock(&log->lock);
 	for (;;) {
-		lead_locked(log);
+		lead_locked(log, NULL);
 		if (log->stop && (log->poisoned || log->durable == log->end))
 			break;
 		flusher_sleep_locked(log, &records_seen);
