@@ -2,8 +2,8 @@
 /*
  * Content.  Valid replies: buf (read), write (write, copy_file_range), lseek, err.
  *
- * A WRITE through a handle with O_SYNC or O_DSYNC is answered when it is durable, from the flusher; so are fsync and
- * fsyncdir.  The offset of an O_APPEND write is the kernel's, which is the only one who knows the size and keeps the order
+ * A WRITE through a handle with O_SYNC or O_DSYNC, or that an fsync is about to follow, is answered when it is durable, from
+ * whichever thread flushes; so are fsync and fsyncdir.  The offset of an O_APPEND write is the kernel's, which is the only one who knows the size and keeps the order
  * of the pieces of one large append.
  */
 #include "fs/fuse/mnt.h"
@@ -58,8 +58,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 		reply_err(req, (int)n);
 		return;
 	}
-	mnt_changed(m, ino, lsn);
-	if ((fi->flags & O_DSYNC) && !fi->writepage)
+	mnt_changed(m, 0, lsn);
+	if (((fi->flags & O_DSYNC) && !fi->writepage) || opened_wrote(m, ino, lsn))
 		reply_durable(req, lsn, n);
 	else
 		fuse_reply_write(req, (size_t)n);
@@ -68,7 +68,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct mnt *m = mnt_of(req);
-	uint64_t lsn = opened_lsn(m, ino);
+	uint64_t lsn = opened_fsync(m, ino);
 	uint64_t names = atomic_load(&m->names_lsn);
 
 	/* The path to it survives as well. */

@@ -10,6 +10,12 @@
 #define SHARDS 64
 #define BUCKETS 256
 
+/* One fsync for each write raises the rhythm, one for two lowers it. */
+#define RHYTHM_MAX 24u
+#define RHYTHM_SURE 12u
+#define RHYTHM_FSYNC 3u
+#define RHYTHM_WRITE 2u
+
 struct opened {
 	struct opened *next;
 	fuse_ino_t ino;
@@ -17,10 +23,12 @@ struct opened {
 	uint32_t cached, direct, writable; /* open handles */
 	bool caps;			   /* counted in mnt.opened_caps */
 	bool paged;			   /* the kernel may have pages of it, and so dirty ones */
-	uint64_t lsn;			   /* of the last change, or what was last when it was opened */
+	unsigned rhythm;		   /* how surely each write is followed by an fsync; 0..RHYTHM_MAX */
+	uint64_t lsn;			   /* of the last change, or what was last when it was opened; not of durable writes */
 };
 struct opened_shard {
 	pthread_mutex_t lock; /* protects the rest */
+	size_t n;	      /* inodes */
 	struct opened *bucket[BUCKETS];
 };
 
@@ -94,6 +102,7 @@ int opened_get(struct mnt *m, fuse_ino_t ino, struct fs_node node, uint64_t size
 		o->vol = node.vol;
 		o->lsn = atomic_load(&m->last_lsn);
 		*b = o;
+		s->n++;
 	}
 	*fh = write ? OPENED_WRITABLE : 0;
 	o->writable += write;
@@ -127,6 +136,7 @@ void opened_put(struct mnt *m, fuse_ino_t ino, uint64_t fh)
 			o->writable--;
 		if (!o->direct && !o->cached) {
 			*b = o->next;
+			s->n--;
 			if (o->caps)
 				atomic_fetch_sub(&m->opened_caps, 1);
 			free(o);
@@ -193,15 +203,34 @@ void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn)
 	pthread_mutex_unlock(&s->lock);
 }
 
-uint64_t opened_lsn(struct mnt *m, fuse_ino_t ino)
+bool opened_wrote(struct mnt *m, fuse_ino_t ino, uint64_t lsn)
 {
-	struct opened **b;
+	struct opened **b, *o;
+	struct opened_shard *s = shard_of(m, ino, &b);
+	bool sure;
+
+	pthread_mutex_lock(&s->lock);
+	o = *find_locked(b, ino);
+	sure = o && o->direct && o->rhythm >= RHYTHM_SURE;
+	if (o && !sure)
+		o->lsn = MAX(o->lsn, lsn);
+	if (o)
+		o->rhythm -= MIN(o->rhythm, RHYTHM_WRITE);
+	pthread_mutex_unlock(&s->lock);
+	return sure;
+}
+
+uint64_t opened_fsync(struct mnt *m, fuse_ino_t ino)
+{
+	struct opened **b, *o;
 	struct opened_shard *s = shard_of(m, ino, &b);
 	uint64_t lsn;
 
 	pthread_mutex_lock(&s->lock);
-	b = find_locked(b, ino);
-	lsn = *b ? (*b)->lsn : atomic_load(&m->last_lsn);
+	o = *find_locked(b, ino);
+	lsn = o ? o->lsn : atomic_load(&m->last_lsn);
+	if (o)
+		o->rhythm = MIN(o->rhythm + RHYTHM_FSYNC, RHYTHM_MAX);
 	pthread_mutex_unlock(&s->lock);
 	return lsn;
 }
@@ -255,7 +284,7 @@ static void push(struct mnt *m, const uint64_t *vols, unsigned n, bool all, bool
 		struct opened_shard *s = &m->opened[i];
 
 		pthread_mutex_lock(&s->lock);
-		for (int b = 0; b < BUCKETS; b++)
+		for (int b = 0; s->n && b < BUCKETS; b++)
 			for (struct opened *o = s->bucket[b]; o; o = o->next)
 				if ((all || (o->writable && (o->paged || drop))) && contains(vols, n, o->vol))
 					add(&list, o->ino);

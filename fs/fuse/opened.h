@@ -35,8 +35,12 @@ bool opened_take_caps(struct mnt *m, fuse_ino_t ino);
 void opened_paged(struct mnt *m, fuse_ino_t ino);
 /* The inode changed at lsn; nothing is kept when it is not open. */
 void opened_changed(struct mnt *m, fuse_ino_t ino, uint64_t lsn);
-/* Position to wait for to make everything written to the open inode durable. */
-uint64_t opened_lsn(struct mnt *m, fuse_ino_t ino);
+/* The same for a write.  True: its answer shall wait until it is durable, as an fsync will follow.  The kernel sends the fsyncs of
+ * one inode one after the other, and direct writes all at once: so several threads share flushes, and their fsyncs find
+ * nothing to wait for. */
+bool opened_wrote(struct mnt *m, fuse_ino_t ino, uint64_t lsn);
+/* An fsync came.  Position to wait for to make everything written to the open inode, and answered, durable. */
+uint64_t opened_fsync(struct mnt *m, fuse_ino_t ino);
 /* fs_open_options.push_out: write back the kernel's pages of every inode of the volumes open for writing; drop: and drop them.
  * An inode that was only read and written directly has none: mapping it makes the kernel drop all of its pages, and before one
  * is dirtied it is read (fuse_file_mmap and filemap_fault in the kernel). */

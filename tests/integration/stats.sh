@@ -105,5 +105,30 @@ grep -v '[a-z]' "$T/watch" > "$T/lines"
 [ "$(wc -l < "$T/lines")" -ge 4 ] || fail "lines: $(cat "$T/watch")"
 same "$(awk '{print NF}' "$T/lines" | sort -u)" "$(tail -1 <(grep reqs "$T/watch") | awk '{print NF}')" "columns"
 awk 'NR > 1 && $3 > 0 && $7 > 0 {ok = 1} END {exit !ok}' "$T/lines" || fail "no writes shown: $(cat "$T/watch")"
+# Threads that write and sync in turn share flushes: soon their writes are answered when durable.  One that stops syncing is not held up.
+truncate -s 32M image
+before=$(times write_sync count)
+python3 - image << 'X'
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+for i in range(40):
+    os.pwrite(fd, os.urandom(4096), i * 4096)
+    os.fdatasync(fd)
+os.close(fd)
+X
+less 20 $(($(times write_sync count) - before)) || fail "writes followed by fdatasync are not durable by themselves"
+before=$(times write_sync count)
+python3 - image << 'X'
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+for i in range(40):
+    os.pwrite(fd, os.urandom(4096), i * 4096)
+    os.fdatasync(fd)
+for i in range(200):
+    os.pwrite(fd, os.urandom(4096), i * 4096)
+os.close(fd)
+X
+less $(($(times write_sync count) - before)) 60 || fail "writes wait although nobody syncs any more"
+
 cd /
 umount_store
