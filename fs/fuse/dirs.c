@@ -8,6 +8,9 @@
  * re-reads only from there), one in STEP of the older ones.  seekdir to an older cookie counts forward from the nearest one
  * kept; that is exact unless names between the two came or went since.  It bounds what one open directory can cost.
  *
+ * The kernel keeps listings (FOPEN_CACHE_DIR) and forgets one when it changes the directory itself. What an ioctl changes is names
+ * of volumes: those it has seen are dropped with their directory's listing (roots.h). .snapshots is not kept.
+ *
  * Cookie 0: from the start, with everything forgotten (rewinddir).  1 and 2: "." and "..".  With snapdir=visible a volume's
  * root has .snapshots as 3.
  */
@@ -20,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/nowait.h"
+#include "fs/fuse/roots.h"
 
 #define RECENT 65536
 #define STEP 512
@@ -165,6 +169,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = i;
+	fi->cache_readdir = fi->keep_cache = node.ino != FS_INO_SNAPSHOTS;
 	if (fuse_reply_open(req, fi))
 		dirh_free(take(m, i)); /* interrupted: no RELEASEDIR will come */
 }
@@ -246,6 +251,8 @@ static int put_name(void *arg, const char *name, size_t len, uint8_t dtype, stru
 	}
 	memcpy(z, name, len);
 	z[len] = '\0';
+	if (node.vol != l->dir.vol)
+		roots_saw(l->m, node.vol, l->ino, z);
 	done = l->plus && attr ? put_full(l, z, attr) : put_plain(l, z, fs_node_number(l->m->fs, node), dtype);
 	if (!done)
 		return 1;

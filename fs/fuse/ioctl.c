@@ -204,12 +204,8 @@ static int run_volume_create(struct call *c)
 {
 	int err = fs_ioc_volume_create(c->m->fs, &c->ctx, c->node, &c->a.volume_create);
 
-	if (!err) { /* the kernel may know that there is no such name */
-		const char *name = c->a.volume_create.name;
-
-		(void)fuse_lowlevel_notify_inval_entry(c->m->se, c->ino, name, strlen(name));
-		(void)fuse_lowlevel_notify_inval_inode(c->m->se, c->ino, -1, 0);
-	}
+	if (!err)
+		names_changed(c->m, c->ino, c->a.volume_create.name);
 	return err;
 }
 

@@ -55,6 +55,13 @@ void roots_saw(struct mnt *m, uint64_t vol, fuse_ino_t parent, const char *name)
 	pthread_mutex_unlock(&m->roots_lock);
 }
 
+void names_changed(struct mnt *m, fuse_ino_t dir, const char *name)
+{
+	/* The first waits for a listing under way, so the second drops its pages.  -ENOENT: the kernel has forgotten it already. */
+	(void)fuse_lowlevel_notify_inval_entry(m->se, dir, name, strlen(name));
+	(void)fuse_lowlevel_notify_inval_inode(m->se, dir, 0, 0);
+}
+
 void roots_drop(struct mnt *m, uint64_t vol)
 {
 	struct root_seen **p = &m->roots[vol % BUCKETS], *r = NULL;
@@ -68,9 +75,7 @@ void roots_drop(struct mnt *m, uint64_t vol)
 		}
 	pthread_mutex_unlock(&m->roots_lock);
 	if (r) {
-		/* -ENOENT: the kernel has forgotten it already. */
-		(void)fuse_lowlevel_notify_inval_entry(m->se, r->parent, r->name, strlen(r->name));
-		(void)fuse_lowlevel_notify_inval_inode(m->se, r->parent, -1, 0);
+		names_changed(m, r->parent, r->name);
 		free(r);
 	}
 }
@@ -94,5 +99,5 @@ void roots_drop_all(struct mnt *m)
 			msg(LOG_WARNING, "names of the replaced root volume may still be seen: error %d", -err);
 		(void)fuse_lowlevel_notify_inval_entry(m->se, MNT_INO_ROOT, FS_SNAPSHOTS_NAME, strlen(FS_SNAPSHOTS_NAME));
 	}
-	(void)fuse_lowlevel_notify_inval_inode(m->se, MNT_INO_ROOT, -1, 0);
+	(void)fuse_lowlevel_notify_inval_inode(m->se, MNT_INO_ROOT, 0, 0);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Under which name the kernel last got each volume's root, so that deleting or replacing a volume can take that name out of
- * the kernel's cache.  Entries are small, one per volume ever looked up, and may be out of date: dropping a name too many
- * costs one look-up.
+ * Under which name the kernel last got each volume's root, looked up or listed, so that deleting or replacing a volume can take
+ * that name out of the kernel's caches.  Entries are small, one per volume ever seen, and may be out of date: dropping a name
+ * too many costs one look-up.
  */
 #ifndef FS_FUSE_ROOTS_H
 #define FS_FUSE_ROOTS_H
@@ -13,7 +13,10 @@ int roots_init(struct mnt *m) MUST_USE;
 void roots_release(struct mnt *m);
 /* Thread-safe.  Without memory nothing is remembered and the name expires by time only. */
 void roots_saw(struct mnt *m, uint64_t vol, fuse_ino_t parent, const char *name);
-/* Tell the kernel to forget the name of vol's root.  Not from a thread that serves a request holding an inode lock. */
+/* Tell the kernel to forget what it knows about a name in a directory, also that there is none, and the directory's listing.  Not
+ * from a thread that serves a request holding an inode lock; the same for the following. */
+void names_changed(struct mnt *m, fuse_ino_t dir, const char *name);
+/* The same for the name of vol's root. */
 void roots_drop(struct mnt *m, uint64_t vol);
 /* The mount's own root was replaced: drop every name. */
 void roots_drop_all(struct mnt *m);
