@@ -107,28 +107,26 @@ same "$(awk '{print NF}' "$T/lines" | sort -u)" "$(tail -1 <(grep reqs "$T/watch
 awk 'NR > 1 && $3 > 0 && $7 > 0 {ok = 1} END {exit !ok}' "$T/lines" || fail "no writes shown: $(cat "$T/watch")"
 # Threads that write and sync in turn share flushes: soon their writes are answered when durable.  One that stops syncing is not held up.
 truncate -s 32M image
-before=$(times write_sync count)
-python3 - image << 'X'
+in_turn() { # in_turn WRITES: after 40 writes with an fdatasync each, so many without; prints how many were answered when durable
+	local before
+	before=$(times write_sync count)
+	python3 - image "$1" << 'X'
 import os, sys
 fd = os.open(sys.argv[1], os.O_RDWR)
 for i in range(40):
     os.pwrite(fd, os.urandom(4096), i * 4096)
     os.fdatasync(fd)
-os.close(fd)
-X
-less 20 $(($(times write_sync count) - before)) || fail "writes followed by fdatasync are not durable by themselves"
-before=$(times write_sync count)
-python3 - image << 'X'
-import os, sys
-fd = os.open(sys.argv[1], os.O_RDWR)
-for i in range(40):
-    os.pwrite(fd, os.urandom(4096), i * 4096)
-    os.fdatasync(fd)
-for i in range(200):
+for i in range(int(sys.argv[2])):
     os.pwrite(fd, os.urandom(4096), i * 4096)
 os.close(fd)
 X
-less $(($(times write_sync count) - before)) 60 || fail "writes wait although nobody syncs any more"
-
+	echo $(($(times write_sync count) - before))
+}
+if command -v python3 > /dev/null; then
+	n=$(in_turn 0)
+	less 20 "$n" || fail "writes followed by fdatasync are not durable by themselves: $n of 40"
+	n=$(in_turn 200)
+	less "$n" 60 || fail "writes wait although nobody syncs any more: $n of 240"
+fi
 cd /
 umount_store
