@@ -70,12 +70,12 @@ def files(target, form):
 def row(name, title, write, read, work):
     return Workload(name, (Figure('write', f'4 KiB random O_DIRECT writes {title}', '', at_least_value(write)),
                            Figure('read', '… cold 4 KiB random reads of it', '', read and at_least_value(read))),
-                    work, is_kagefs, once=True)
+                    work, is_kagefs, long_only=True, once=True)
 
 
 WORKLOADS = [
     row('growth-size', 'in a ten times larger file, part of those in the smaller', 0.75, None, file_size),
     Workload('growth-files', (Figure('', 'create 4 KiB files beside ten times as many, part of the first', '', at_least_value(0.75)),),
-             files, is_kagefs, once=True),
+             files, is_kagefs, long_only=True, once=True),
     row('growth-snapshots', 'with 1,000 snapshots, part of those without', 0.75, 0.75, snapshots),
 ]

@@ -157,17 +157,17 @@ WORKLOADS = [
         Figure('stall-worst-added', '… worst, above the same without snapshots', 'ms', below(2)),
         Figure('rate', '… rate of the writes, part of the same without snapshots', ''),
         Figure('delete-p50', 'delete of one of these snapshots, answer: p50', 'ms'),
-        Figure('delete-p99', '… p99', 'ms', below(2))), commit_under_load, has_snapshots),
+        Figure('delete-p99', '… p99', 'ms', below(2))), commit_under_load, has_snapshots, once=True),
     Workload('set-commit', (
         Figure('p50', 'set of 64 volumes, commit under 8 writers: p50', 'ms'),
         Figure('p99', '… p99', 'ms', below(20)),
-        Figure('worst', '… worst', 'ms')), set_commit, is_kagefs),
+        Figure('worst', '… worst', 'ms')), set_commit, is_kagefs, once=True),
     Workload('snapshot-cost', (
         Figure('before', '4 KiB writes before the first snapshot', 'IOPS'),
         Figure('after-1', '… right after a snapshot, part of before', '', at_least_value(0.9)),
-        Figure('after-100', '… with 100 snapshots, part of before', '', at_least_value(0.9))), rate_after, has_snapshots),
+        Figure('after-100', '… with 100 snapshots, part of before', '', at_least_value(0.9))), rate_after, has_snapshots, once=True),
     Workload('snapshot-delete', (
         Figure('answers', 'deletes of all of many snapshots by 8 threads, answers for each 100,000', 's', below(10)),
         Figure('live-writes', '… live writes while their space returns, part of before', '', at_least_value(0.8))),
-        delete_many, is_kagefs),
+        delete_many, is_kagefs, once=True),
 ]

@@ -120,7 +120,7 @@ WORKLOADS = [
         Figure('', 'space added by a second copy of it, part of its bytes', '%', below(1))), second_tree, once=True),
     Workload('space-image', (Figure('', 'space added by a copy of an image with 5 % of its 64 KiB areas rewritten, per '
                                     'rewritten byte', '', below(1.2)),), changed_image, once=True),
-    Workload('clone-data', (Figure('', 'copy_file_range clone of data + fsync, per 10 GiB', 's', below(2)),), clone_data, can_clone),
+    Workload('clone-data', (Figure('', 'copy_file_range clone of data + fsync, per 10 GiB', 's', below(2)),), clone_data, can_clone, once=True),
     Workload('clone-sparse', (Figure('', 'copy_file_range clone of 100 GiB sparse + fsync', 's', below(1)),), clone_sparse,
-             can_clone),
+             can_clone, once=True),
 ]

@@ -75,7 +75,7 @@ class Form:
     settle: float  # most seconds to wait for work in the background between two jobs
 
 
-SHORT = Form('short', seconds=3, file_mib=512, growth_mib=128, files=10000, snapshot_files=10000, snapshots=100, many_snapshots=2000,
+SHORT = Form('short', seconds=2, file_mib=512, growth_mib=128, files=10000, snapshot_files=10000, snapshots=100, many_snapshots=2000,
              repeats=2, other_repeats=1, settle=8)
 LONG = Form('long', seconds=20, file_mib=4096, growth_mib=1024, files=50000, snapshot_files=100000, snapshots=1000, many_snapshots=100000,
             repeats=3, other_repeats=2, settle=60)
