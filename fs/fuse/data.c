@@ -3,8 +3,8 @@
  * Content.  Valid replies: buf (read), write (write, copy_file_range), lseek, err.
  *
  * A WRITE through a handle with O_SYNC or O_DSYNC, or that an fsync is about to follow, is answered when it is durable, from
- * whichever thread flushes; so are fsync and fsyncdir.  The offset of an O_APPEND write is the kernel's, which is the only one who knows the size and keeps the order
- * of the pieces of one large append.
+ * whichever thread flushes; so are fsync and fsyncdir.  The offset of an O_APPEND write is the kernel's, which is the only one
+ * who knows the size and keeps the order of the pieces of one large append.
  */
 #include "fs/fuse/mnt.h"
 

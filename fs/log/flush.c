@@ -251,7 +251,9 @@ static void lead_locked(struct log *log, const struct sync_waiter *me)
 		(void)cond_wait_until(&log->linger_cond, &log->lock, ripe_at);
 		log->lingering = false;
 	}
-	if ((log->dirty_since_ns && log->flusher_untimed) || (me && log->waiting && !log->flushing))
+	/* Who is in log_wait ends when it is answered, whatever came meanwhile: others' answers, a kick. */
+	if ((log->dirty_since_ns && log->flusher_untimed) ||
+	    (me && !log->flushing && (log->waiting || goal_locked(log) > log->durable)))
 		pthread_cond_signal(&log->flusher_cond);
 }
 

@@ -80,7 +80,8 @@ static bool fits_locked(struct log *log, uint64_t bytes)
 	uint64_t all = log->reserved + bytes;
 	uint64_t need = segments_needed(&log->cfg, all, left_locked(log));
 
-	return !floods_locked(log, all) && need <= log->nready && log->mem_end - log->mem_released + all + 2 * LOG_PAGE * need <= log->ring_bytes;
+	return !floods_locked(log, all) && need <= log->nready &&
+	       log->mem_end - log->mem_released + all + 2 * LOG_PAGE * need <= log->ring_bytes;
 }
 
 /* No segment file can be added, and not even retiring all that can be retired would do. */

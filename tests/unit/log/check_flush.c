@@ -153,6 +153,61 @@ START_TEST(test_log_kick)
 }
 END_TEST
 
+/* A sync that stands still until the test lets it go. */
+static pthread_mutex_t slow_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t slow_cond = PTHREAD_COND_INITIALIZER;
+static struct {
+	struct io_ops ops;
+	int (*sync)(struct io_file *f);
+	bool begun, go_on;
+} slow;
+
+static int slow_sync(struct io_file *f)
+{
+	pthread_mutex_lock(&slow_lock);
+	slow.begun = true;
+	pthread_cond_broadcast(&slow_cond);
+	while (!slow.go_on)
+		pthread_cond_wait(&slow_cond, &slow_lock);
+	pthread_mutex_unlock(&slow_lock);
+	return slow.sync(f);
+}
+
+static void *wait_for_first(void *arg)
+{
+	return (void *)(intptr_t)log_wait(arg, 0);
+}
+
+/* ... while a thread in log_wait flushes, which ends with its own answer. */
+START_TEST(test_log_kick_during_flush)
+{
+	struct log *log = fix_begin(io, &cfg);
+	uint64_t next;
+	pthread_t t;
+	void *err;
+
+	slow.ops = *io->ops;
+	slow.sync = io->ops->sync;
+	slow.ops.sync = slow_sync;
+	slow.begun = slow.go_on = false;
+	io->ops = &slow.ops;
+	fix_append(log, 0, 10, NULL, NULL);
+	ck_assert_int_eq(pthread_create(&t, NULL, wait_for_first, log), 0);
+	pthread_mutex_lock(&slow_lock);
+	while (!slow.begun)
+		pthread_cond_wait(&slow_cond, &slow_lock);
+	fix_append(log, 1, 10, NULL, &next);
+	log_kick(log);
+	slow.go_on = true;
+	pthread_cond_broadcast(&slow_cond);
+	pthread_mutex_unlock(&slow_lock);
+	until_durable(log, next);
+	pthread_join(t, &err);
+	ck_assert_ptr_null(err);
+	ck_assert_int_eq(log_close(log), 0);
+}
+END_TEST
+
 START_TEST(test_log_dirty_age)
 {
 	struct log_stats st;
@@ -301,6 +356,7 @@ Suite *make_log_flush_suite(void)
 	tcase_add_test(tc, test_log_waiters_exactly_once);
 	tcase_add_test(tc, test_log_flush_when_durable_calls_at_once);
 	tcase_add_test(tc, test_log_kick);
+	tcase_add_test(tc, test_log_kick_during_flush);
 	tcase_add_test(tc, test_log_dirty_age);
 	tcase_add_test(tc, test_log_no_age_no_flush);
 	tcase_add_loop_test(tc, test_log_poisoned, 0, 3);
