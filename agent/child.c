@@ -128,6 +128,7 @@ static int collect(int out_fd, int err_fd, const struct patience *p, struct outp
 }
 
 #define COMMAND_KEPT 256
+#define SLOW_MS 2000
 
 /* The end of what was said, in one line; of a stream that was read in part only. */
 static const char *last_words(struct output *o)
@@ -163,17 +164,36 @@ struct run {
 	struct output out, errors;
 };
 
-static void log_failure(struct run *r, int level, int err, int status)
+static void format_command(const char *const argv[], char text[COMMAND_KEPT])
 {
-	char command[COMMAND_KEPT] = "", end[64];
 	size_t len = 0;
 
-	for (int i = 0; r->argv[i] && len < sizeof(command); i++)
-		len += (size_t)snprintf(command + len, sizeof(command) - len, "%s%s", i ? " " : "", r->argv[i]);
+	text[0] = '\0';
+	for (int i = 0; argv[i] && len < COMMAND_KEPT; i++)
+		len += (size_t)snprintf(text + len, COMMAND_KEPT - len, "%s%s", i ? " " : "", argv[i]);
+}
+
+static void log_failure(struct run *r, int level, int err, int status)
+{
+	char command[COMMAND_KEPT], end[64];
+
+	format_command(r->argv, command);
 	format_end(err, status, end);
 	/* Some of Samba's programs complain on standard output. */
 	msg(level, "program failed: command=\"%s\" %s took_ms=%lld stderr=\"%s\" stdout=\"%s\"", command, end,
 	    (long long)(patience_now_ms() - r->began_ms), last_words(&r->errors), last_words(&r->out));
+}
+
+/* Clients give up on a call that takes long (rpcclient after 10 s), so what made it long should be found in the log. */
+static void log_slowness(const struct run *r)
+{
+	int64_t took_ms = patience_now_ms() - r->began_ms;
+	char command[COMMAND_KEPT];
+
+	if (took_ms < SLOW_MS)
+		return;
+	format_command(r->argv, command);
+	msg(LOG_NOTICE, "program was slow: command=\"%s\" took_ms=%lld", command, (long long)took_ms);
 }
 
 static bool is_allowed(const struct run *r, enum child_flags flags)
@@ -224,6 +244,7 @@ int child_run(const char *const argv[], struct patience p, enum child_flags flag
 	}
 	if (result != 0)
 		log_failure(&r, result > 0 && is_allowed(&r, flags) ? LOG_DEBUG : LOG_WARNING, err, status);
+	log_slowness(&r);
 	free(r.out.data);
 	free(r.errors.data);
 	return result;

@@ -23,7 +23,8 @@ enum child_flags {
  * over (the child is killed), -EPROTO it died by a signal, -ENOENT no such program, -EFBIG more output than CHILD_OUTPUT_BYTES_MAX.
  * out (may be NULL): its standard output, NUL-terminated, owned by the caller; set only when the result is >= 0.
  * Whatever is not status 0 is logged: the whole command, how it ended, how long it took, the ends of both its streams; at
- * LOG_WARNING, or at LOG_DEBUG a status that the flags allow.  So nothing secret belongs into argv. */
+ * LOG_WARNING, or at LOG_DEBUG a status that the flags allow; so is, at LOG_NOTICE, what took seconds.  So nothing secret belongs
+ * into argv. */
 int child_run(const char *const argv[], struct patience p, enum child_flags flags, char **out) MUST_USE;
 
 /* A child to talk with, line by line. */

@@ -258,6 +258,7 @@ uint32_t dispatch_call(struct agent *a, const struct npa_token *token, const str
 		       const uint8_t *stub, size_t stub_len, struct ndr_push *out)
 {
 	struct ops_call c = { .agent = a, .token = token };
+	int64_t began_ms = patience_now_ms();
 	uint32_t denied, fault, result = 0;
 	struct ndr_pull in;
 	const char *why;
@@ -273,8 +274,9 @@ uint32_t dispatch_call(struct agent *a, const struct npa_token *token, const str
 		msg(LOG_WARNING, "call denied: call=%s client=%s user=%s\\%s reason=\"%s\"", methods[opnum].name,
 		    token->client_addr, token->domain ? token->domain : "", token->account ? token->account : "", why);
 	else
-		msg(result || fault ? LOG_NOTICE : LOG_DEBUG, "call: call=%s client=%s user=%s\\%s result=0x%08x fault=0x%08x",
+		msg(result || fault ? LOG_NOTICE : LOG_DEBUG, "call: call=%s client=%s user=%s\\%s result=0x%08x fault=0x%08x took_ms=%lld",
 		    methods[opnum].name, token->client_addr, token->domain ? token->domain : "",
-		    token->account ? token->account : "", result, fault);
+		    token->account ? token->account : "", result, fault,
+		    (long long)(patience_now_ms() - began_ms));
 	return fault;
 }
