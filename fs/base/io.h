@@ -26,7 +26,7 @@
 
 #define IO_PATH_MAX 255
 #define IO_SECTOR_BYTES 512
-#define IO_ALIGN 4096 /* of io_pread_stream, and of writes with IO_UNCACHED */
+#define IO_ALIGN 4096 /* of io_pread_stream, and of writes that IO_UNCACHED is for */
 
 struct io;	/* a directory on some file system */
 struct io_file; /* an open file below it */
@@ -35,8 +35,8 @@ enum io_open_flags {
 	IO_CREATE = 1 << 0, /* make it if missing */
 	IO_EXCL = 1 << 1,   /* with IO_CREATE: -EEXIST if there */
 	IO_RDONLY = 1 << 2,
-	/* Writes go past the page cache where that can be done: for much that is not read soon.  Buffers, lengths and offsets are
-	 * multiples of IO_ALIGN. */
+	/* Writes go past the page cache where that can be done: for much that is not read soon.  Those whose buffers, lengths and
+	 * offset are not all multiples of IO_ALIGN are ordinary ones. */
 	IO_UNCACHED = 1 << 3,
 };
 enum io_rename_flags { IO_NOREPLACE = 1 << 0 };

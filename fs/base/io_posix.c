@@ -58,7 +58,7 @@ struct posix_file {
 	int fd; /* owned */
 	_Atomic int direct_fd; /* owned; O_DIRECT, opened at first use; DIRECT_* */
 	bool writable;
-	_Atomic bool direct;
+	_Atomic bool uncached; /* writes that may go by direct_fd */
 	_Atomic uint64_t unsynced; /* bytes written since the last sync began */
 };
 
@@ -79,15 +79,6 @@ static int open_at(int dir_fd, const char *path, int flags)
 		fd = openat(dir_fd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, FILE_MODE);
 	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
-}
-
-static int set_direct(int fd, bool on)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0)
-		return -errno;
-	return fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) < 0 ? -errno : 0;
 }
 
 static int posix_open(struct io *io, const char *path, int flags, struct io_file **out)
@@ -114,8 +105,7 @@ static int posix_open(struct io *io, const char *path, int flags, struct io_file
 	f->fd = steal_fd(&fd);
 	atomic_init(&f->direct_fd, DIRECT_UNKNOWN);
 	f->writable = !(flags & IO_RDONLY);
-	if (flags & IO_UNCACHED)
-		f->direct = set_direct(f->fd, true) == 0; /* a file system that cannot caches them */
+	atomic_init(&f->uncached, flags & IO_UNCACHED);
 	*out = &steal_ptr(&f)->f;
 	return 0;
 }
@@ -158,7 +148,7 @@ static int direct_fd(struct posix_file *f)
 	if (fd != DIRECT_UNKNOWN)
 		return fd;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-	fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	fd = open(path, (f->writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
 	if (fd < 0)
 		fd = DIRECT_NONE;
 	if (atomic_compare_exchange_strong(&f->direct_fd, &known, fd))
@@ -191,10 +181,27 @@ static ssize_t posix_pread_stream(struct io_file *file, void *buf, size_t len, u
 	return rest < 0 ? rest : done + rest;
 }
 
+static bool is_aligned(const struct iovec *iov, int n, uint64_t off)
+{
+	uint64_t bits = off;
+
+	for (int i = 0; i < n; i++)
+		bits |= (uintptr_t)iov[i].iov_base | iov[i].iov_len;
+	return bits % IO_ALIGN == 0;
+}
+
+/* What to write by: past the page cache if that is wanted and can be. */
+static int write_fd(struct posix_file *f, const struct iovec *iov, int n, uint64_t off)
+{
+	int fd = atomic_load(&f->uncached) && is_aligned(iov, n, off) ? direct_fd(f) : DIRECT_NONE;
+
+	return fd >= 0 ? fd : f->fd;
+}
+
 static int write_all(struct posix_file *f, const struct iovec *iov, int n, uint64_t off)
 {
 	struct iovec rest[64]; /* io.c allows no more */
-	int first = 0;
+	int first = 0, fd = write_fd(f, iov, n, off);
 
 	for (int i = 0; i < n; i++)
 		rest[i] = iov[i];
@@ -205,12 +212,14 @@ static int write_all(struct posix_file *f, const struct iovec *iov, int n, uint6
 			first++;
 		if (first == n)
 			return 0;
-		done = pwritev(f->fd, rest + first, n - first, (off_t)off);
+		done = pwritev(fd, rest + first, n - first, (off_t)off);
 		if (done < 0 && errno == EINTR)
 			continue;
-		/* Disks with sectors larger than a page, and what came out short. */
-		if (done < 0 && errno == EINVAL && atomic_exchange(&f->direct, false) && set_direct(f->fd, false) == 0)
+		if (done < 0 && errno == EINVAL && fd != f->fd) { /* sectors larger than a page */
+			atomic_store(&f->uncached, false);
+			fd = f->fd;
 			continue;
+		}
 		if (done <= 0)
 			return done < 0 ? -errno : -EIO;
 		off += (uint64_t)done;
@@ -223,6 +232,7 @@ static int write_all(struct posix_file *f, const struct iovec *iov, int n, uint6
 			if (rest[first].iov_len > 0)
 				break;
 		}
+		fd = f->fd; /* what came out short need not end where a sector does */
 	}
 }
 

@@ -3,8 +3,10 @@
  * Appending: store_encode makes a record's payload on any thread, store_append lays records one after the other into the
  * tail buffer, store_sync writes the buffer and makes it durable.
  *
- * A record lies either wholly in the buffer or wholly in the file.  A pack's header is its first bytes in the buffer, so a
- * pack without records stays an empty file.  Space for all of it was allocated before (see space.c), so a flush has nothing
+ * Whole pages go to the file past the page cache: they are seldom read soon, and what lies in the page cache has to be written
+ * back by somebody, mostly by who waits for something else.  The page that is not full yet stays in the buffer, also when a sync
+ * has written it, and is written again with what follows.  A pack's header is its first bytes in the buffer, so a pack without
+ * records stays an empty file.  Space for all of it was allocated before (see space.c), so a flush has nothing
  * left to fail of but the disk, and then nothing written since the last sync can be trusted: the store is poisoned.
  */
 #include <string.h>
@@ -19,9 +21,10 @@
 int tail_init(struct tail *t, uint32_t record_max)
 {
 	memset(t, 0, sizeof(*t));
-	t->buf = malloc(FLUSH_BYTES + PACK_HEADER_BYTES + record_max);
-	if (!t->buf)
+	void *buf;
+	if (posix_memalign(&buf, IO_ALIGN, FLUSH_BYTES + PACK_HEADER_BYTES + record_max + IO_ALIGN))
 		return -ENOMEM;
+	t->buf = buf;
 	pthread_mutex_init(&t->lock, NULL);
 	return 0;
 }
@@ -68,6 +71,17 @@ bool store_tail_end(struct store *st, uint32_t pack, uint64_t *end)
 	return current;
 }
 
+void store_tail_zero(struct store *st, uint32_t pack, uint64_t off, uint32_t len)
+{
+	struct tail *t = &st->tail;
+	uint64_t start = MAX(off, t->base), end = MIN(off + len, t->base + t->fill);
+	if (!t->pack || t->pack->num != pack || start >= end)
+		return;
+	pthread_mutex_lock(&t->lock);
+	memset(t->buf + (start - t->base), 0, end - start);
+	pthread_mutex_unlock(&t->lock);
+}
+
 static int poison(struct store *st, const char *what, int error)
 {
 	if (!atomic_exchange(&st->poisoned, true))
@@ -75,25 +89,47 @@ static int poison(struct store *st, const char *what, int error)
 	return error;
 }
 
-int store_flush(struct store *st)
+/* Whole pages leave the buffer, what remains moves to its front. */
+static void forget_pages(struct tail *t, size_t whole)
+{
+	pthread_mutex_lock(&t->lock);
+	memmove(t->buf, t->buf + whole, t->fill - whole);
+	t->base += whole;
+	t->fill -= whole;
+	t->written -= MIN(t->written, whole);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* all: also what does not fill a page. */
+static int flush(struct store *st, bool all)
 {
 	struct tail *t = &st->tail;
+	size_t whole = t->fill / IO_ALIGN * IO_ALIGN;
+	int r = 0;
 	if (atomic_load(&st->poisoned))
 		return -EIO;
-	if (!t->fill)
+	if (t->written == t->fill)
 		return 0;
-	int r = io_pwrite(t->pack->file, t->buf, t->fill, t->base);
+	if (whole)
+		r = io_pwrite(t->pack->file, t->buf, whole, t->base);
+	if (r == 0 && all && t->fill > whole)
+		r = io_pwrite(t->pack->file, t->buf + whole, t->fill - whole, t->base + whole);
 	/* Only where space cannot be allocated ahead.  Nothing is lost, the bytes are still in the buffer. */
 	if (r == -ENOSPC || r == -EDQUOT)
 		return -ENOSPC;
 	if (r < 0)
 		return poison(st, "writing a pack", r);
 	t->dirty = true;
-	pthread_mutex_lock(&t->lock);
-	t->base += t->fill;
-	t->fill = 0;
-	pthread_mutex_unlock(&t->lock);
+	if (all)
+		t->written = t->fill;
+	if (whole)
+		forget_pages(t, whole);
 	return 0;
+}
+
+int store_flush(struct store *st)
+{
+	return flush(st, true);
 }
 
 static int new_nonce(uint64_t *out)
@@ -141,6 +177,7 @@ static int next_pack(struct store *st, uint32_t bytes)
 	t->pack = now;
 	atomic_store(&t->pack_num, now->num);
 	t->base = 0;
+	t->written = 0;
 	t->fill = PACK_HEADER_BYTES;
 	pack_header_encode(&h, t->buf);
 	pthread_mutex_unlock(&t->lock);
@@ -242,7 +279,7 @@ int store_append(struct store *st, const struct store_blob *b, struct store_loc 
 	uint32_t table_len = record_table_len(b->codec, b->len);
 	uint32_t stored = record_stored(table_len, b->payload_len);
 	if (t->fill >= FLUSH_BYTES) {
-		int r = store_flush(st);
+		int r = flush(st, false);
 		if (r < 0)
 			return r;
 	}

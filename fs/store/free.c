@@ -109,6 +109,8 @@ int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored)
 	r = check_place(p, pack, off, stored);
 	if (r == 0)
 		r = punch(st, p, off, stored);
+	if (r == 0)
+		store_tail_zero(st, pack, off, stored);
 	packs_put(&st->packs, p);
 	return r;
 }

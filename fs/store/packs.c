@@ -114,7 +114,7 @@ int packs_get(struct packs *ps, uint32_t num, struct pack **out)
 int packs_create(struct packs *ps, uint32_t num, struct pack **out)
 {
 	pthread_mutex_lock(&ps->lock);
-	int r = open_locked(ps, num, IO_CREATE | IO_EXCL, out);
+	int r = open_locked(ps, num, IO_CREATE | IO_EXCL | IO_UNCACHED, out);
 	pthread_mutex_unlock(&ps->lock);
 	return r;
 }

@@ -156,7 +156,7 @@ void store_close(struct store *st)
 		return;
 	struct pack *cur = space_release(&st->space);
 	if (cur) {
-		uint64_t end = st->tail.base;
+		uint64_t end = st->tail.base + st->tail.written;
 		uint32_t num = cur->num;
 		if (end)
 			(void)!io_truncate(cur->file, end); /* space behind it; the next open would do it too */

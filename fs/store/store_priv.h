@@ -22,16 +22,17 @@
 #include "fs/store/stream.h"
 #include "fs/store/sums.h"
 
-/* The end of the current pack: bytes appended and not yet written.  Changed by the writer only, under lock; readers take
- * the lock, the writer need not. */
+/* The end of the current pack: bytes appended and not yet written, and before them the written ones of the same page.  Changed
+ * by the writer only, under lock; readers take the lock, the writer need not. */
 struct tail {
 	pthread_mutex_t lock;
-	uint8_t *buf;	    /* owned */
+	uint8_t *buf;	    /* owned; aligned to IO_ALIGN */
 	size_t fill;	    /* bytes in buf; protected by lock */
-	uint64_t base;	    /* offset of buf[0] in the pack; protected by lock */
+	uint64_t base;	    /* offset of buf[0] in the pack, a multiple of IO_ALIGN; protected by lock */
 	struct pack *pack;  /* borrowed from space->cur; NULL before the first append; protected by lock */
 	_Atomic uint32_t pack_num; /* of pack, 0 for none */
 	/* The writer's own. */
+	size_t written; /* bytes of buf that are in the file */
 	uint64_t nonce;
 	bool dirty; /* pack has bytes written since its last sync */
 };
@@ -64,6 +65,8 @@ void tail_release(struct tail *t);
 ssize_t store_pread(struct store *st, struct pack *p, void *buf, size_t len, uint64_t off) MUST_USE;
 /* Bytes of the current pack including those not yet written; false if `pack` is another. */
 bool store_tail_end(struct store *st, uint32_t pack, uint64_t *end) MUST_USE;
+/* What of the range is still in the buffer reads as zeros, and will be written so again.  The writer only. */
+void store_tail_zero(struct store *st, uint32_t pack, uint64_t off, uint32_t len);
 /* Write what is buffered.  The writer only. */
 int store_flush(struct store *st) MUST_USE;
 

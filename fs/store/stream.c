@@ -136,7 +136,7 @@ static int get_near(struct store *st, struct stream *b, const struct store_want 
 
 int store_get_many(struct store *st, const struct store_want *v, unsigned n)
 {
-	struct stream *b = n > 1 ? stream_get(&st->streams) : NULL;
+	struct stream *b = stream_get(&st->streams);
 	int r = 0;
 	for (unsigned i = 0; r == 0 && i < n;) {
 		unsigned k = b ? span(st, v + i, n - i) : 0;

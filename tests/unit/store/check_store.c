@@ -364,6 +364,32 @@ START_TEST(test_store_free_and_scan)
 }
 END_TEST
 
+/* The last page is written again with what follows: without what was freed in it meanwhile. */
+START_TEST(test_store_free_in_last_page)
+{
+	struct block b[4];
+	bool found[4];
+	struct block_census c = { .blocks = b, .found = found, .n = 4 };
+	reopen(STORE_NONE, 65536, 0);
+	for (uint32_t i = 0; i < 3; i++)
+		ck_assert_int_eq(block_put(st, &b[i], i, 500), 0);
+	ck_assert_int_eq(store_sync(st), 0);
+	ck_assert_int_eq(store_free(st, b[1].loc.pack, b[1].loc.off, b[1].loc.stored), 0);
+	ck_assert_int_eq(block_check(st, &b[1]), -EUCLEAN);
+	ck_assert_int_eq(block_put(st, &b[3], 3, 500), 0);
+	ck_assert_int_eq(store_sync(st), 0);
+	for (int again = 0; again < 2; again++) {
+		scan_all(&c);
+		ck_assert_uint_eq(c.total, 3);
+		for (uint32_t i = 0; i < 4; i++) {
+			ck_assert_int_eq(found[i], i != 1);
+			ck_assert_int_eq(block_check(st, &b[i]), i == 1 ? -EUCLEAN : 0);
+		}
+		reopen(STORE_NONE, 65536, 0);
+	}
+}
+END_TEST
+
 START_TEST(test_store_free_refuses)
 {
 	struct block b[3];
@@ -507,6 +533,7 @@ Suite *make_store_suite(void)
 	tcase_add_test(tc, test_store_reopen_starts_a_new_pack);
 	tcase_add_test(tc, test_store_close_without_sync_leaves_no_empty_pack);
 	tcase_add_loop_test(tc, test_store_free_and_scan, 0, 2);
+	tcase_add_test(tc, test_store_free_in_last_page);
 	tcase_add_test(tc, test_store_free_refuses);
 	tcase_add_test(tc, test_store_drop_pack);
 	tcase_add_loop_test(tc, test_store_failed_sync_poisons, 0, 2);
