@@ -309,6 +309,13 @@ int bcache_read_run(struct fs *fs, const uint64_t *id, unsigned n, void *buf)
 	return r;
 }
 
+bool bcache_cached(struct fs *fs, uint64_t id, void *buf)
+{
+	struct meta_block known;
+
+	return try_cached(fs->bcache, id, 0, fs->block_size, buf, &known);
+}
+
 int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf)
 {
 	struct store_loc sl = { b->pack, b->off, b->stored, b->len, b->codec };

@@ -6,15 +6,21 @@
  * job: its old content (unless all of it is new), patched, trailing zeros cut, hashed by the workers; then, in the writer's
  * thread, found in the block table or encoded (workers again) and appended.  All-zero blocks are holes.
  *
+ * Jobs go in groups, two of them where memory allows: while the writer's thread looks up, appends and stores the rows of one,
+ * the workers have the other.
+ *
  * A block's stored content ends with its last non-zero byte; what lies beyond reads as zeros.  So the same file tail dedups
  * whatever the block's position, and a file's end needs no care when it grows.
  */
 #include "fs/volume/backlog.h"
 #include "fs/volume/internal.h"
 
-/* Blocks worked on at once, each with its content and what it is stored as. */
+/* Blocks worked on at once, each with its content and what it is stored as.  A leaf's jobs are in one group. */
+#define GROUPS 2
 #define GROUP_JOBS 128
 #define GROUP_JOBS_LEAST META_LEAF_SLOTS
+/* Jobs that one thread takes at once: their old blocks often lie side by side and are fetched by one request. */
+#define RUN_JOBS 16
 
 struct job {
 	struct convert_leaf *leaf;
@@ -24,6 +30,7 @@ struct job {
 	const struct extent *last;
 	uint64_t off;		 /* of the block in the file */
 	uint8_t *data;		 /* owned by the group, block_size bytes */
+	bool fetched;		 /* data has the old content */
 	uint32_t len;		 /* without trailing zeros */
 	uint8_t hash[HASH_BYTES];
 	bool encode;
@@ -46,13 +53,24 @@ struct allocs {
 	int64_t delta;
 };
 
+/* What the workers do with a group. */
+enum phase { PHASE_NONE, PHASE_ASSEMBLE, PHASE_ENCODE };
+
+struct group {
+	struct job job[GROUP_JOBS];
+	unsigned njobs;
+	struct convert_leaf leaf[GROUP_JOBS];
+	unsigned nleaves;
+	/* Under convert.lock while there is a phase. */
+	enum phase phase;
+	unsigned next, busy;
+};
+
 struct convert {
 	struct fs *fs;
 	uint64_t vol, ino;
-	struct job job[GROUP_JOBS];
-	unsigned njobs, max_jobs;
-	struct convert_leaf leaf[GROUP_JOBS];
-	unsigned nleaves;
+	struct group *group[GROUPS]; /* owned; [0] is the older of two that are worked on, the last is being planned */
+	unsigned ngroups, max_jobs;  /* max_jobs: in a group */
 	int64_t slots; /* of the inode at hand: blocks gained */
 	uint64_t given_back; /* units of the space ledger, see convert_finish */
 	struct touched *touched; /* owned */
@@ -63,8 +81,8 @@ struct convert {
 	pthread_mutex_t lock;
 	pthread_cond_t start, finished;
 	pthread_t *thread;
-	unsigned nthreads, next, busy;
-	bool encode_phase, stop, running;
+	unsigned nthreads;
+	bool stop;
 };
 
 /* ---- phases of a job that run on any thread ---- */
@@ -112,9 +130,9 @@ static int assemble(struct fs *fs, struct job *j)
 {
 	int r = 0;
 
-	if (j->old.id)
+	if (j->old.id && !j->fetched)
 		r = bcache_read_at(fs, &j->old, j->data);
-	else
+	else if (!j->old.id)
 		memset(j->data, 0, fs->block_size);
 	if (r == -EUCLEAN || r == -ENOENT) {
 		j->lost = j->old.id;
@@ -128,87 +146,107 @@ static int assemble(struct fs *fs, struct job *j)
 	return j->len ? store_hash(fs->store, j->data, j->len, j->hash) : 0;
 }
 
-static void work(struct convert *c, struct job *j)
+/* Past the page cache: what is replaced is not read again, unless a snapshot has it.  After a failure they are read one by one. */
+static void fetch_old(struct convert *c, struct job *j, unsigned n)
 {
-	if (!c->encode_phase)
-		j->err = assemble(c->fs, j);
-	else if (j->encode && !j->err)
-		j->err = store_encode(c->fs->store, j->data, j->len, j->hash, &j->blob);
+	struct store_want want[RUN_JOBS];
+	struct job *of[RUN_JOBS];
+	unsigned wanted = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct meta_block *b = &j[i].old;
+
+		if (!b->id)
+			continue;
+		j[i].fetched = bcache_cached(c->fs, b->id, j[i].data);
+		if (j[i].fetched)
+			continue;
+		of[wanted] = &j[i];
+		want[wanted] = (struct store_want){ .loc = { b->pack, b->off, b->stored, b->len, b->codec }, .buf = j[i].data };
+		memcpy(want[wanted++].hash, b->hash, HASH_BYTES);
+	}
+	if (wanted && store_get_many(c->fs->store, want, wanted) == 0)
+		for (unsigned i = 0; i < wanted; i++)
+			of[i]->fetched = true;
+}
+
+static void work(struct convert *c, enum phase phase, struct job *j, unsigned n)
+{
+	if (phase == PHASE_ASSEMBLE)
+		fetch_old(c, j, n);
+	for (; n; n--, j++) {
+		if (phase == PHASE_ASSEMBLE)
+			j->err = assemble(c->fs, j);
+		else if (j->encode && !j->err)
+			j->err = store_encode(c->fs->store, j->data, j->len, j->hash, &j->blob);
+	}
 }
 
 /* ---- workers: the caller's thread works too ---- */
 
-static bool take_job(struct convert *c, struct job **j)
+/* Some jobs of the oldest group that has some left. */
+static bool work_some_locked(struct convert *c)
 {
-	bool got;
+	struct group *g = NULL;
+	enum phase phase;
+	struct job *j;
+	unsigned n;
 
-	pthread_mutex_lock(&c->lock);
-	got = c->running && c->next < c->njobs;
-	if (got) {
-		*j = &c->job[c->next++];
-		c->busy++;
-	}
+	for (unsigned i = 0; i < c->ngroups && !g; i++)
+		if (c->group[i]->phase && c->group[i]->next < c->group[i]->njobs)
+			g = c->group[i];
+	if (!g)
+		return false;
+	phase = g->phase;
+	n = MIN(g->njobs - g->next, RUN_JOBS);
+	j = &g->job[g->next];
+	g->next += n;
+	g->busy += n;
 	pthread_mutex_unlock(&c->lock);
-	return got;
-}
-
-static void done_job(struct convert *c)
-{
+	work(c, phase, j, n);
 	pthread_mutex_lock(&c->lock);
-	c->busy--;
-	if (!c->busy && c->next >= c->njobs)
+	g->busy -= n;
+	if (!g->busy && g->next == g->njobs)
 		pthread_cond_signal(&c->finished);
-	pthread_mutex_unlock(&c->lock);
+	return true;
 }
 
 static void *worker(void *arg)
 {
 	struct convert *c = arg;
-	struct job *j;
 
 	backlog_thread_init();
 	pthread_mutex_lock(&c->lock);
-	while (!c->stop) {
-		if (!c->running || c->next >= c->njobs) {
+	while (!c->stop)
+		if (!work_some_locked(c))
 			pthread_cond_wait(&c->start, &c->lock);
-			continue;
-		}
-		pthread_mutex_unlock(&c->lock);
-		while (take_job(c, &j)) {
-			work(c, j);
-			done_job(c);
-		}
-		pthread_mutex_lock(&c->lock);
-	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
 }
 
-static void run_phase(struct convert *c, bool encode)
+static void phase_begin(struct convert *c, struct group *g, enum phase phase)
 {
-	struct job *j;
-
 	pthread_mutex_lock(&c->lock);
-	c->encode_phase = encode;
-	c->next = 0;
-	c->running = true;
-	if (c->njobs > 1)
+	g->phase = phase;
+	g->next = 0;
+	if (g->njobs > RUN_JOBS || c->ngroups > 1)
 		pthread_cond_broadcast(&c->start);
 	pthread_mutex_unlock(&c->lock);
-	while (take_job(c, &j)) {
-		work(c, j);
-		done_job(c);
-	}
+}
+
+static void phase_end(struct convert *c, struct group *g)
+{
 	pthread_mutex_lock(&c->lock);
-	while (c->busy)
-		pthread_cond_wait(&c->finished, &c->lock);
-	c->running = false;
+	while (g->busy || g->next < g->njobs)
+		if (!work_some_locked(c))
+			pthread_cond_wait(&c->finished, &c->lock);
+	g->phase = PHASE_NONE;
 	pthread_mutex_unlock(&c->lock);
 }
 
 static unsigned jobs_for(uint64_t bytes, uint32_t block_size)
 {
-	return (unsigned)MAX(MIN(bytes / (2ull * block_size), GROUP_JOBS), GROUP_JOBS_LEAST);
+	return (unsigned)MAX(MIN(bytes / (2ull * block_size), GROUPS * GROUP_JOBS), GROUP_JOBS_LEAST);
 }
 
 uint64_t convert_bytes(uint64_t share, uint32_t block_size)
@@ -216,10 +254,31 @@ uint64_t convert_bytes(uint64_t share, uint32_t block_size)
 	return jobs_for(share, block_size) * 2ull * block_size;
 }
 
+static void group_free(struct group *g)
+{
+	for (unsigned i = 0; g && i < GROUP_JOBS; i++)
+		free(g->job[i].data);
+	free(g);
+}
+
+static struct group *group_new(unsigned jobs, uint32_t block_size)
+{
+	struct group *g = calloc(1, sizeof(*g));
+
+	for (unsigned i = 0; g && i < jobs; i++) {
+		g->job[i].data = malloc(block_size);
+		if (!g->job[i].data) {
+			group_free(g);
+			g = NULL;
+		}
+	}
+	return g;
+}
+
 int convert_new(struct fs *fs, uint64_t bytes, struct convert **out)
 {
 	struct convert *c = calloc(1, sizeof(*c));
-	unsigned want = fs->opt.workers ? fs->opt.workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned groups, want = fs->opt.workers ? fs->opt.workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (!c)
 		return -ENOMEM;
@@ -229,15 +288,11 @@ int convert_new(struct fs *fs, uint64_t bytes, struct convert **out)
 	pthread_cond_init(&c->finished, NULL);
 	want = want ? want - 1 : 0; /* beside the caller's */
 	c->thread = calloc(want + 1, sizeof(*c->thread));
-	c->max_jobs = jobs_for(bytes, fs->block_size);
-	for (unsigned i = 0; i < c->max_jobs && c->thread; i++) {
-		c->job[i].data = malloc(fs->block_size);
-		if (!c->job[i].data) {
-			free(c->thread);
-			c->thread = NULL;
-		}
-	}
-	if (!c->thread) {
+	groups = jobs_for(bytes, fs->block_size) / GROUP_JOBS_LEAST >= GROUPS ? GROUPS : 1;
+	c->max_jobs = MIN(jobs_for(bytes, fs->block_size) / groups, GROUP_JOBS);
+	while (c->ngroups < groups && (c->group[c->ngroups] = group_new(c->max_jobs, fs->block_size)))
+		c->ngroups++;
+	if (!c->thread || c->ngroups < groups) {
 		convert_free(c);
 		return -ENOMEM;
 	}
@@ -257,8 +312,8 @@ void convert_free(struct convert *c)
 	pthread_mutex_unlock(&c->lock);
 	for (unsigned i = 0; i < c->nthreads; i++)
 		pthread_join(c->thread[i], NULL);
-	for (unsigned i = 0; i < GROUP_JOBS; i++)
-		free(c->job[i].data);
+	for (unsigned i = 0; i < GROUPS; i++)
+		group_free(c->group[i]);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->start);
 	pthread_cond_destroy(&c->finished);
@@ -330,67 +385,112 @@ static int touch(struct convert *c, uint64_t idx)
 	return 0;
 }
 
-/* Finish the jobs and leaves gathered so far. */
-static int flush_group(struct convert *c)
+/* Which of a group's blocks have to be stored. */
+static int find_blocks(struct convert *c, struct group *g, bool *encode)
 {
 	uint64_t id;
-	bool encode = false;
 	int r = 0;
 
-	if (c->njobs)
-		run_phase(c, false);
-	for (unsigned i = 0; !r && i < c->njobs; i++) {
-		struct job *j = &c->job[i];
+	*encode = false;
+	for (unsigned i = 0; !r && i < g->njobs; i++) {
+		struct job *j = &g->job[i];
 
 		r = j->err;
 		if (r || !j->len)
 			continue;
 		r = find_block(c, j, &id);
 		j->encode = r == -ENOENT;
-		encode = encode || j->encode;
+		*encode = *encode || j->encode;
 		if (r == -ENOENT)
 			r = 0;
 	}
-	if (!r && encode)
-		run_phase(c, true);
-	for (unsigned i = 0; !r && i < c->njobs; i++) {
-		struct job *j = &c->job[i];
+	return r;
+}
 
-		id = 0;
-		r = j->err;
-		if (!r && j->len) {
-			/* Once more: an equal block may have been stored by an earlier job of this group. */
-			r = find_block(c, j, &id);
-			if (r == -ENOENT && j->encode)
-				r = store_block(c, j, &id);
-			else if (!r)
-				atomic_fetch_add_explicit(&c->fs->stat.dedup_hits, 1, memory_order_relaxed);
-		}
-		if (!r && j->lost) {
-			msg(LOG_ERR, "volume=%llu inode=%llu offset=%llu: block=%llu cannot be read, so what was written to a part of it is lost",
-			    (unsigned long long)c->vol, (unsigned long long)c->ino, (unsigned long long)j->off,
-			    (unsigned long long)j->lost);
-			id = j->lost;
-		}
-		if (!r) {
-			set_slot(c, j->leaf, j->slot, id);
-			atomic_fetch_add_explicit(&c->fs->stat.converted_blocks, 1, memory_order_relaxed);
-		}
+/* The block's place in its leaf, and the block if it is new. */
+static int finish_job(struct convert *c, struct job *j)
+{
+	uint64_t id = 0;
+	int r = j->err;
+
+	if (!r && j->len) {
+		/* Once more: an equal block may have been stored by an earlier job. */
+		r = find_block(c, j, &id);
+		if (r == -ENOENT && j->encode)
+			r = store_block(c, j, &id);
+		else if (!r)
+			atomic_fetch_add_explicit(&c->fs->stat.dedup_hits, 1, memory_order_relaxed);
 	}
-	for (unsigned i = 0; i < c->njobs; i++)
-		store_blob_release(&c->job[i].blob);
-	for (unsigned i = 0; !r && i < c->nleaves; i++) {
-		r = touch(c, c->leaf[i].idx);
+	if (!r && j->lost) {
+		msg(LOG_ERR, "volume=%llu inode=%llu offset=%llu: block=%llu cannot be read, so what was written to a part of it is lost",
+		    (unsigned long long)c->vol, (unsigned long long)c->ino, (unsigned long long)j->off, (unsigned long long)j->lost);
+		id = j->lost;
+	}
+	if (!r) {
+		set_slot(c, j->leaf, j->slot, id);
+		atomic_fetch_add_explicit(&c->fs->stat.converted_blocks, 1, memory_order_relaxed);
+	}
+	return r;
+}
+
+/* All that is left to do for a group whose jobs are being assembled.  after: what came before it; then it is only emptied. */
+static int finish_group(struct convert *c, struct group *g, int after)
+{
+	bool encode = false;
+	int r;
+
+	phase_end(c, g);
+	r = after ? after : find_blocks(c, g, &encode);
+	if (!r && encode) {
+		phase_begin(c, g, PHASE_ENCODE);
+		phase_end(c, g);
+	}
+	for (unsigned i = 0; !r && i < g->njobs; i++)
+		r = finish_job(c, &g->job[i]);
+	for (unsigned i = 0; i < g->njobs; i++)
+		store_blob_release(&g->job[i].blob);
+	for (unsigned i = 0; !r && i < g->nleaves; i++) {
+		r = touch(c, g->leaf[i].idx);
 		if (!r)
-			r = meta_put_leaf(c->fs->meta, c->vol, c->ino, c->leaf[i].idx, c->leaf[i].map);
+			r = meta_put_leaf(c->fs->meta, c->vol, c->ino, g->leaf[i].idx, g->leaf[i].map);
 	}
-	c->njobs = c->nleaves = 0;
+	g->njobs = g->nleaves = 0;
+	return r;
+}
+
+static struct group *planned(struct convert *c)
+{
+	return c->group[c->ngroups - 1];
+}
+
+/* The planned group goes to the workers, the oldest is finished and becomes the one to plan. */
+static int next_group(struct convert *c, int after)
+{
+	struct group *oldest = c->group[0];
+	int r;
+
+	phase_begin(c, planned(c), PHASE_ASSEMBLE);
+	r = finish_group(c, oldest, after);
+	pthread_mutex_lock(&c->lock);
+	for (unsigned i = 0; i + 1 < c->ngroups; i++)
+		c->group[i] = c->group[i + 1];
+	c->group[c->ngroups - 1] = oldest;
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+/* Also after a failure, so that nothing is under way any more. */
+static int finish_all(struct convert *c, int r)
+{
+	for (unsigned i = 0; i < c->ngroups; i++)
+		r = next_group(c, r);
 	return r;
 }
 
 static int add_job(struct convert *c, struct convert_leaf *l, uint64_t block, const struct extent *first, const struct extent *last)
 {
-	struct job *j = &c->job[c->njobs++];
+	struct group *g = planned(c);
+	struct job *j = &g->job[g->njobs++];
 	uint8_t *data = j->data;
 	uint64_t covered = 0;
 
@@ -452,13 +552,13 @@ static int plan_leaf(struct convert *c, uint64_t idx, const struct extent *e, co
 	uint64_t leaf_end = (first + META_LEAF_SLOTS) << bs;
 	int r = 0;
 
-	if (c->njobs + META_LEAF_SLOTS > c->max_jobs || c->nleaves == GROUP_JOBS)
-		r = flush_group(c);
+	if (planned(c)->njobs + META_LEAF_SLOTS > c->max_jobs || planned(c)->nleaves == GROUP_JOBS)
+		r = next_group(c, 0);
 	if (!r)
 		r = meta_chain(c->fs->meta, c->vol, &chain);
 	if (r)
 		return r;
-	l = &c->leaf[c->nleaves++];
+	l = &planned(c)->leaf[planned(c)->nleaves++];
 	l->idx = idx;
 	r = meta_find_leaf(meta_writer_view(c->fs->meta), chain, c->ino, idx, l->map, &epoch);
 	if (r == -ENOENT) {
@@ -585,7 +685,6 @@ int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch,
 	c->vol = vol;
 	c->ino = ino;
 	c->slots = 0;
-	c->njobs = c->nleaves = 0;
 	r = leaves_of(c, e, n, &leaves);
 	for (size_t k = 0; !r && k < leaves.n; k++) {
 		/* First extent that reaches into the leaf, by bisection: files have many leaves. */
@@ -606,8 +705,7 @@ int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch,
 		}
 		r = plan_leaf(c, leaves.v[k], e + lo, e + n);
 	}
-	if (!r)
-		r = flush_group(c);
+	r = finish_all(c, r);
 	if (!r)
 		r = add_alloc(c, epoch);
 	free(leaves.v);

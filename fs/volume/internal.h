@@ -345,6 +345,8 @@ int bcache_read(struct fs *fs, uint64_t id, size_t off, size_t n, void *buf) MUS
 /* n whole blocks one after the other into buf, for a reader of long stretches: nothing is kept. */
 #define BCACHE_RUN_MAX META_LEAF_SLOTS
 int bcache_read_run(struct fs *fs, const uint64_t *id, unsigned n, void *buf) MUST_USE;
+/* All of a block if memory has it. */
+bool bcache_cached(struct fs *fs, uint64_t id, void *buf) MUST_USE;
 /* All of a block (zeros beyond its length) from the place the caller knows; nothing is kept.  For ids of an open transaction. */
 int bcache_read_at(struct fs *fs, const struct meta_block *b, void *buf) MUST_USE;
 void bcache_forget(struct bcache *c, uint64_t id); /* moved or gone */
