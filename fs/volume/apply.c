@@ -15,8 +15,8 @@
 /* Blocks that conversion may have to read and store, and records: they bound how long the writer is held. */
 #define BATCH_RECORDS 16384u
 #define BATCH_BLOCKS 4096u
-#define LARGE_BATCH_RECORDS (1u << 18)
-#define LARGE_BATCH_BYTES (4ull << 30) /* of blocks */
+#define LARGE_BATCH_RECORDS (1u << 20)
+#define LARGE_BATCH_BYTES (8ull << 30) /* of blocks */
 /* What a batch holds is free only when it is done: its share of what changes may take. */
 #define BATCH_SHARE 8
 #define LARGE_BATCH_SHARE 4
@@ -42,6 +42,7 @@ struct batch {
 	struct file *files; /* owned; with content to convert, in the order of their epochs */
 	unsigned nfiles, cap_files, flushed_files;
 	uint64_t epoch, upto; /* LSN of the last record */
+	const struct pending *last; /* the newest write of a row of them to one file, whose attributes have not been looked at */
 	struct born *born; /* owned */
 	unsigned nborn, cap_born;
 };
@@ -118,9 +119,9 @@ static int batch_attr(struct batch *b, const struct item *it)
 	return 0;
 }
 
-static int batch_file(struct batch *b, const struct item *it)
+static int batch_file(struct batch *b, uint64_t vol, uint64_t ino)
 {
-	if (b->nfiles > b->flushed_files && b->files[b->nfiles - 1].vol == it->vol && b->files[b->nfiles - 1].ino == it->obj)
+	if (b->nfiles > b->flushed_files && b->files[b->nfiles - 1].vol == vol && b->files[b->nfiles - 1].ino == ino)
 		return 0;
 	if (b->nfiles == b->cap_files) {
 		unsigned cap = b->cap_files ? b->cap_files * 2 : 256;
@@ -131,8 +132,37 @@ static int batch_file(struct batch *b, const struct item *it)
 		b->files = v;
 		b->cap_files = cap;
 	}
-	b->files[b->nfiles++] = (struct file){ it->vol, it->obj, b->epoch };
+	b->files[b->nfiles++] = (struct file){ vol, ino, b->epoch };
 	return 0;
+}
+
+/* The attributes after a row of writes to one file: those that the last one recorded. */
+static int batch_last(struct batch *b)
+{
+	const struct pending *q = b->last;
+	uint8_t items[PENDING_IN_LOG_MAX];
+	struct item it;
+	size_t pos = 0;
+	int r;
+
+	b->last = NULL;
+	if (!q)
+		return 0;
+	r = log_read(b->fs->log, q->data_pos - q->in_log, items, q->in_log);
+	if (!r)
+		r = item_next(items, q->in_log, &pos, &it);
+	if (r == 1 && it.kind == ITEM_ATTR)
+		return batch_attr(b, &it);
+	return r < 0 ? r : -EUCLEAN;
+}
+
+static int batch_write(struct batch *b, const struct pending *q, const struct pending_write *w)
+{
+	const struct pending_write *last = b->last ? pending_write(b->last) : NULL;
+	int r = last && (last->vol != w->vol || last->ino != w->ino) ? batch_last(b) : 0;
+
+	b->last = q;
+	return r ? r : batch_file(b, w->vol, w->ino);
 }
 
 static int file_cmp(const void *x, const void *y)
@@ -148,8 +178,10 @@ static int file_cmp(const void *x, const void *y)
 static int batch_flush(struct batch *b)
 {
 	unsigned to;
-	int r = flush_attrs(b);
+	int r = batch_last(b);
 
+	if (!r)
+		r = flush_attrs(b);
 	if (!r && b->nfiles > b->flushed_files) {
 		qsort(b->files + b->flushed_files, b->nfiles - b->flushed_files, sizeof(*b->files), file_cmp);
 		to = b->flushed_files;
@@ -218,7 +250,7 @@ static int apply_item(struct batch *b, struct item *it)
 	case ITEM_WRITE:
 	case ITEM_ZERO:
 	case ITEM_BLOCKS:
-		return batch_file(b, it);
+		return batch_file(b, it->vol, it->obj);
 	case ITEM_VOL_NEW:
 		r = meta_volume_insert(m, &it->volume);
 		return r ? r : batch_born(b, &it->volume);
@@ -250,11 +282,17 @@ static int apply_item(struct batch *b, struct item *it)
 
 static int apply_record(struct batch *b, const struct pending *q)
 {
+	const struct pending_write *w = pending_write(q);
 	struct item it;
 	size_t pos = 0;
 	int r;
 
 	KAGEFS_ASSERT(q->epoch == b->epoch);
+	if (w)
+		return batch_write(b, q, w);
+	r = batch_last(b);
+	if (r)
+		return r;
 	while ((r = item_next(q->items, q->len, &pos, &it)) > 0) {
 		r = apply_item(b, &it);
 		if (r)
@@ -265,12 +303,22 @@ static int apply_record(struct batch *b, const struct pending *q)
 
 /* ---- after the commit ---- */
 
-static void settle_rows(struct fs *fs, const struct pending *q, uint64_t upto)
+/* done: the write that was settled last, if nothing came between. */
+static void settle_rows(struct fs *fs, const struct pending *q, uint64_t upto, struct pending_write *done)
 {
+	const struct pending_write *w = pending_write(q);
 	struct row_key k;
 	struct item it;
 	size_t pos = 0;
 
+	if (w) {
+		if (w->vol == done->vol && w->ino == done->ino)
+			return;
+		*done = *w;
+		row_key_set(&k, w->vol, ROW_ATTR, w->ino, NULL, 0);
+		rows_applied(fs, &k, upto);
+		return;
+	}
 	while (item_next(q->items, q->len, &pos, &it) > 0) {
 		switch (it.kind) {
 		case ITEM_ATTR:
@@ -299,6 +347,7 @@ static void settle_rows(struct fs *fs, const struct pending *q, uint64_t upto)
 static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 {
 	struct fs *fs = b->fs;
+	struct pending_write settled = { 0 };
 	struct pending *q;
 	uint64_t given_back = convert_finish(fs->convert, true), units = 0, bytes = 0, records = 0;
 
@@ -319,8 +368,8 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 		vtab_applied(&fs->vtab, b->born[i].id, b->born[i].parent, b->born[i].pin);
 	while ((q = head)) {
 		head = q->link;
-		settle_rows(fs, q, b->upto);
-		bytes += sizeof(*q) + q->len;
+		settle_rows(fs, q, b->upto, &settled);
+		bytes += pending_bytes(q);
 		records++;
 		free(q);
 	}
@@ -357,7 +406,7 @@ static bool take_some(struct fs *fs, uint64_t durable, struct batch_bound *left,
 			break;
 		left->records--;
 		left->blocks -= MIN(left->blocks, q->units);
-		left->bytes -= MIN(left->bytes, sizeof(*q) + q->len);
+		left->bytes -= MIN(left->bytes, pending_bytes(q));
 		p->head = q->link;
 		if (!p->head)
 			p->tail = &p->head;
@@ -449,8 +498,9 @@ int apply_step(struct fs *fs, enum apply_size size)
 
 void apply_want_locked(struct fs *fs, uint64_t lsn)
 {
-	if (atomic_load(&fs->pending.wanted) < lsn)
-		atomic_store(&fs->pending.wanted, lsn);
+	if (atomic_load(&fs->pending.wanted) >= lsn)
+		return; /* said before: waking who waits for the same would have all of them wake each other for ever */
+	atomic_store(&fs->pending.wanted, lsn);
 	pthread_cond_broadcast(&fs->pending.cond);
 }
 

@@ -480,17 +480,34 @@ static uint64_t preps_publish(struct fs *fs, struct preps *ps, uint64_t lsn, uin
 	return units;
 }
 
+/* Are these items what struct pending_write is for? */
+static bool is_plain_write(const struct items *it, struct pending_write *w)
+{
+	struct item attr, write;
+	size_t pos = 0;
+
+	if (it->len > PENDING_IN_LOG_MAX || item_next(it->buf, it->len, &pos, &attr) != 1 || attr.kind != ITEM_ATTR || attr.del ||
+	    item_next(it->buf, it->len, &pos, &write) != 1 || write.kind != ITEM_WRITE || pos != it->len)
+		return false;
+	*w = (struct pending_write){ write.vol, write.obj };
+	return attr.vol == write.vol && attr.obj == write.obj;
+}
+
 static struct pending *pending_new(const struct items *it)
 {
-	struct pending *q = malloc(sizeof(*q) + it->len);
+	struct pending_write w;
+	bool plain = is_plain_write(it, &w);
+	size_t len = plain ? sizeof(w) : it->len;
+	struct pending *q = malloc(sizeof(*q) + len);
 
 	if (!q)
 		return NULL;
 	q->link = NULL;
 	atomic_init(&q->ready, false);
-	q->len = (uint32_t)it->len;
+	q->len = (uint32_t)len;
+	q->in_log = plain ? (uint32_t)it->len : 0;
 	q->at_ns = clock_monotonic_ns();
-	memcpy(q->items, it->buf, it->len);
+	memcpy(q->items, plain ? (const void *)&w : it->buf, len);
 	return q;
 }
 
@@ -500,7 +517,7 @@ static void enqueue_locked(struct pending_queue *p, struct pending *q)
 	p->tail = &q->link;
 	p->count++;
 	p->last_ns = q->at_ns;
-	atomic_fetch_add_explicit(&p->bytes, sizeof(*q) + q->len, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->bytes, pending_bytes(q), memory_order_relaxed);
 }
 
 int change_commit(struct op *op, struct items *it, const void *data, size_t len)
@@ -519,8 +536,8 @@ int change_commit(struct op *op, struct items *it, const void *data, size_t len)
 	q = pending_new(it);
 	if (!q)
 		return -ENOMEM;
-	/* Decoded from the queue's copy: what apply and a later mount will read is what takes effect now. */
-	r = preps_make(fs, q->items, q->len, &ps);
+	/* Decoded from what is recorded: what apply and a later mount will read is what takes effect now. */
+	r = preps_make(fs, it->buf, it->len, &ps);
 	if (r) {
 		preps_release(fs, &ps);
 		free(q);
@@ -569,7 +586,7 @@ int change_replay(struct fs *fs, const struct log_record *rec)
 	q = pending_new(&view);
 	if (!q)
 		return -ENOMEM;
-	r = preps_make(fs, q->items, q->len, &ps);
+	r = preps_make(fs, view.buf, view.len, &ps);
 	if (r) {
 		preps_release(fs, &ps);
 		free(q);

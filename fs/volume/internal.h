@@ -251,8 +251,8 @@ struct block_ids { /* of one clone record */
 struct extent {
 	RB_ENTRY(extent) link;
 	TAILQ_ENTRY(extent) by_age;
-	uint64_t off, len, lsn;
-	uint8_t kind;
+	uint64_t off, len;
+	uint64_t lsn : 56, kind : 8; /* in one word: there are hundreds of thousands of them */
 	uint64_t pos;		/* LOG: stream position of byte off.  BLOCKS: file offset of ids->id[0] */
 	struct block_ids *ids;	/* BLOCKS; counted */
 };
@@ -397,9 +397,26 @@ struct pending {
 	_Atomic bool ready;	      /* its effect in memory is complete: apply may take it */
 	uint32_t units;		      /* blocks that were not dirty before: what converting it costs.  Set before ready */
 	int64_t at_ns;		      /* monotonic */
-	uint32_t len;
+	uint32_t len;		      /* of items */
+	uint32_t in_log;	      /* not 0: a plain write, see below */
 	uint8_t items[];
 };
+/* A record that is one write and the attributes it left behind, the commonest by far: instead of its items the queue keeps whose
+ * they are.  The items are the in_log bytes of the log before data_pos, and apply reads those of the last of several in a row. */
+struct pending_write {
+	uint64_t vol, ino;
+};
+#define PENDING_IN_LOG_MAX 256
+/* NULL: q has its items. */
+static inline const struct pending_write *pending_write(const struct pending *q)
+{
+	return q->in_log ? (const struct pending_write *)q->items : NULL;
+}
+/* Of memory. */
+static inline uint64_t pending_bytes(const struct pending *q)
+{
+	return sizeof(*q) + q->len + 16; /* what malloc adds */
+}
 struct pending_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* something to do, or applied_lsn moved */

@@ -20,6 +20,13 @@ static uint64_t between(uint64_t least, uint64_t v, uint64_t most)
 	return MAX(least, MIN(v, most));
 }
 
+/* Most of what is left: the more writes wait to be converted, the more of them meet in one block.  Caches have the rest, and all
+ * of it while nobody writes. */
+static uint64_t dirty_share(uint64_t bytes)
+{
+	return bytes / 4 * 3;
+}
+
 static uint64_t fixed_bytes(const struct memory *m)
 {
 	return m->program + m->front + m->log_buffer + m->database + m->chunk_sums + m->streams + m->convert;
@@ -40,7 +47,7 @@ void memory_plan_blocks(struct memory *m, uint32_t block_size)
 {
 	m->convert = convert_bytes(m->bound / 16, block_size);
 	m->rest = m->bound > fixed_bytes(m) + LEAST_REST ? m->bound - fixed_bytes(m) : LEAST_REST;
-	atomic_store(&m->dirty_max, m->rest / 2);
+	atomic_store(&m->dirty_max, dirty_share(m->rest));
 }
 
 /* ---- what there is ---- */
@@ -74,7 +81,7 @@ void memory_adjust(struct fs *fs)
 	uint64_t tables = tables_bytes(fs), dirty = memory_dirty(fs);
 	uint64_t free = m->rest > tables ? m->rest - tables : 0, cache;
 
-	atomic_store_explicit(&m->dirty_max, MAX(free / 2, LEAST_DIRTY), memory_order_relaxed);
+	atomic_store_explicit(&m->dirty_max, MAX(dirty_share(free), LEAST_DIRTY), memory_order_relaxed);
 	cache = MAX(free > dirty ? free - dirty : 0, LEAST_CACHE);
 	rows_limit(fs->rows, cache / 2);
 	bcache_limit(fs->bcache, cache / 2);
