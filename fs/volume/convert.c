@@ -286,7 +286,7 @@ int convert_new(struct fs *fs, uint64_t bytes, struct convert **out)
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->start, NULL);
 	pthread_cond_init(&c->finished, NULL);
-	want = want ? want - 1 : 0; /* beside the caller's */
+	want = want ? want * 2 - 1 : 0; /* beside the caller's; twice as many as processors, because they also wait for the disk */
 	c->thread = calloc(want + 1, sizeof(*c->thread));
 	groups = jobs_for(bytes, fs->block_size) / GROUP_JOBS_LEAST >= GROUPS ? GROUPS : 1;
 	c->max_jobs = MIN(jobs_for(bytes, fs->block_size) / groups, GROUP_JOBS);
