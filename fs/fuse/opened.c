@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/base/msg.h"
+#include "fs/fuse/roots.h"
 #include "fs/fuse/writeback.h"
 
 #define SHARDS 64
@@ -116,6 +117,8 @@ int opened_get(struct mnt *m, fuse_ino_t ino, struct fs_node node, uint64_t size
 	err = 0;
 out:
 	pthread_mutex_unlock(&s->lock);
+	if (!err && size >= ROOTS_LARGE_BYTES && !(*fh & OPENED_DIRECT))
+		roots_large(m, node.vol, ino);
 	return err;
 }
 
