@@ -19,6 +19,9 @@ Q := $(if $(filter 1,$(V)),,@)
 VERSION := 0.1.0
 PKGS_FS := sqlite3 liblz4 libzstd libxxhash libcrypto
 PKGS_FUSE := fuse3
+# A newer libfuse than the system's, if scripts/build-libfuse made one.
+LIBFUSE := $(wildcard $(O)/deps/lib/pkgconfig/fuse3.pc)
+PKG_CONFIG := $(if $(LIBFUSE),PKG_CONFIG_PATH=$(dir $(abspath $(LIBFUSE)))) pkg-config
 # BLAKE3 is optional: a second content hash where the library is packaged.
 ifeq ($(shell pkg-config --exists libblake3 2>/dev/null && echo yes),yes)
 PKGS_FS += libblake3
@@ -62,7 +65,7 @@ all: $(PROGRAMS)
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	@$(if $(filter 1,$(V)),,echo "  CC $<")
-	$(Q)$(CC) $(ALL_CFLAGS) $(shell pkg-config --cflags $(PKGS_FS) $(PKGS_FUSE) 2>/dev/null) $(CFLAGS_$(subst /,_,$(dir $<))) -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(shell $(PKG_CONFIG) --cflags $(PKGS_FS) $(PKGS_FUSE) 2>/dev/null) $(CFLAGS_$(subst /,_,$(dir $<))) -c -o $@ $<
 
 # The schema is embedded as bytes; the output does not depend on time or place.
 $(O)/schema_gen.c: $(sort $(wildcard schema/*.sql)) scripts/embed-sql
@@ -73,9 +76,14 @@ $(O)/schema_gen.o: $(O)/schema_gen.c
 
 ENGINE = $(foreach l,$(LAYERS),$(call obj,$(SRC_$(l)))) $(O)/schema_gen.o
 
+$(call obj,$(SRC_fuse) $(SRC_cli)): $(LIBFUSE) $(O)/libfuse
+# Changes when another libfuse is to be used.
+$(O)/libfuse: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIBFUSE)' | cmp -s - $@ || echo '$(LIBFUSE)' > $@
 $(O)/kagefs: $(ENGINE) $(call obj,$(SRC_fuse) $(SRC_cli))
 	@echo "  LD $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $$(pkg-config --libs $(PKGS_FS) $(PKGS_FUSE))
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs $(PKGS_FS) $(PKGS_FUSE))
 
 # These add what the agent and the requester link with.
 -include agent/Makefile.inc agent/vss/Makefile.inc
@@ -187,7 +195,7 @@ uninstall:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit bench bench-helpers check check-source demo clean install uninstall integration integration-helpers
+.PHONY: FORCE all unit bench bench-helpers check check-source demo clean install uninstall integration integration-helpers
 .SECONDARY:
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -91,7 +91,7 @@ void names_changed(struct mnt *m, fuse_ino_t dir, const char *name)
 /* From now on the kernel asks before it follows the name; its listing is gone, too.  False: it cannot do that (before 6.2). */
 static bool name_expires(struct mnt *m, fuse_ino_t dir, const char *name)
 {
-	int r = fuse_lowlevel_notify_expire_entry(m->se, dir, name, strlen(name), FUSE_LL_EXPIRE_ONLY);
+	int r = wire_expire_name(&m->wire, m->se, dir, name);
 
 	if (r && r != -ENOENT)
 		return false;

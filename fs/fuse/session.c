@@ -265,6 +265,8 @@ static int start_session(struct mnt *m, char *why, size_t why_size)
 	if (!err) {
 		start_ring(m, why, why_size);
 		err = wire_attach(m->se);
+		if (err == -EOPNOTSUPP)
+			snprintf(why, why_size, "libfuse was built without enable-custom-io; scripts/build-libfuse builds one that has it");
 		if (err)
 			fuse_session_unmount(m->se);
 	}

@@ -17,6 +17,8 @@
 #define OP_STATX 52
 #define NOTIFY_INC_EPOCH 8
 #define MINOR_INC_EPOCH 44
+#define INIT_HAS_EXPIRE_ONLY (1ULL << 35)
+#define EXPIRE_ONLY 1
 #define INIT_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
 #define INIT_OVER_IO_URING (1ULL << 41)
 
@@ -190,4 +192,20 @@ int wire_drop_names(struct wire *w, struct fuse_session *se)
 	if (w->minor < MINOR_INC_EPOCH)
 		return -EOPNOTSUPP;
 	return write(fuse_session_fd(se), &h, sizeof(h)) < 0 ? -errno : 0;
+}
+
+int wire_expire_name(struct wire *w, struct fuse_session *se, uint64_t dir, const char *name)
+{
+	size_t len = strlen(name);
+	struct {
+		struct fuse_out_header h;
+		uint64_t parent; /* from here on struct fuse_notify_inval_entry_out */
+		uint32_t namelen, flags;
+	} m = {.h = {.error = FUSE_NOTIFY_INVAL_ENTRY}, .parent = dir, .namelen = (uint32_t)len, .flags = EXPIRE_ONLY};
+	struct iovec iov[2] = {{&m, sizeof(m)}, {(void *)name, len + 1}};
+
+	if (!(w->offered & INIT_HAS_EXPIRE_ONLY))
+		return -EOPNOTSUPP;
+	m.h.len = (uint32_t)(sizeof(m) + len + 1);
+	return writev(fuse_session_fd(se), iov, 2) < 0 ? -errno : 0;
 }

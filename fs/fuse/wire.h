@@ -64,6 +64,9 @@ struct wire_statx_out {
 };
 _Static_assert(sizeof(struct wire_statx) == 256 && sizeof(struct wire_statx_out) == 288, "linux/fuse.h");
 
+/* Have the kernel ask before it follows this name the next time, without taking anything out of its caches now (7.38; libfuse has
+ * it with other arguments in each version).  -EOPNOTSUPP on an older one, -ENOENT not known. */
+int wire_expire_name(struct wire *w, struct fuse_session *se, uint64_t dir, const char *name) MUST_USE;
 /* Drop every name the kernel knows (7.44).  -EOPNOTSUPP on an older one. */
 int wire_drop_names(struct wire *w, struct fuse_session *se) MUST_USE;
 

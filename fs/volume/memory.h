@@ -5,7 +5,7 @@
  * divided as things are:
  *
  *   tables   volumes, sets, nodes the kernel knows: as many as there are, nothing can be done about them
- *   dirty    changes not applied yet: at most half of what tables leave.  Applying starts before that is used up, and changes
+ *   dirty    changes not applied yet: at most three quarters of what tables leave.  Applying starts before that is used up, and changes
  *            are slowed down (backlog.h); at the limit changing operations wait (memory_admit)
  *   caches   rows and blocks read: what is left, shrinking while the others grow (memory_adjust)
  */
