@@ -229,7 +229,7 @@ static void phase_begin(struct convert *c, struct group *g, enum phase phase)
 	pthread_mutex_lock(&c->lock);
 	g->phase = phase;
 	g->next = 0;
-	if (g->njobs > RUN_JOBS || c->ngroups > 1)
+	if (g->njobs > 1) /* of small files there is mostly one, not worth waking anybody */
 		pthread_cond_broadcast(&c->start);
 	pthread_mutex_unlock(&c->lock);
 }

@@ -14,11 +14,12 @@ SNAPSHOTS = 1000
 
 
 def cold_reads(target, form, path, mib):
+    """As many of either file as are an eighth of the smaller one: more, and it would be read from memory in the end."""
     target.rest()
     target.cold()
     warm_memory(512)
     return iops(fio(f'--filename={path}', f'--size={mib}m', '--rw=randread', '--bs=4k', '--numjobs=8', '--invalidate=0',
-                    '--time_based', f'--runtime={form.seconds}', '--readonly'))
+                    f'--io_size={form.growth_mib * 1024 // 64}k', '--readonly'))
 
 
 def writes(target, form, vol):
