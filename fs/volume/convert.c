@@ -42,7 +42,6 @@ struct job {
 struct convert_leaf {
 	uint64_t idx;
 	uint64_t map[META_LEAF_SLOTS];
-	int slots_before;
 };
 
 struct touched {

@@ -415,7 +415,7 @@ static inline const struct pending_write *pending_write(const struct pending *q)
 /* Of memory. */
 static inline uint64_t pending_bytes(const struct pending *q)
 {
-	return sizeof(*q) + q->len + 16; /* what malloc adds */
+	return sizeof(*q) + q->len + ALLOC_BYTES;
 }
 struct pending_queue {
 	pthread_mutex_t lock;

@@ -13,7 +13,6 @@
 #define LEAST_CACHE (1 * MIB)
 #define LEAST_DIRTY (2 * MIB)
 #define WAIT_NS 1000000000ll
-#define ALLOC_BYTES 16 /* what malloc adds */
 
 static uint64_t between(uint64_t least, uint64_t v, uint64_t most)
 {

@@ -5,8 +5,8 @@
  * divided as things are:
  *
  *   tables   volumes, sets, nodes the kernel knows: as many as there are, nothing can be done about them
- *   dirty    changes not applied yet: at most three quarters of what tables leave.  Applying starts before that is used up, and changes
- *            are slowed down (backlog.h); at the limit changing operations wait (memory_admit)
+ *   dirty    changes not applied yet: at most three quarters of what tables leave.  Applying starts before that is used up,
+ *            and changes are slowed down (backlog.h); at the limit changing operations wait (memory_admit)
  *   caches   rows and blocks read: what is left, shrinking while the others grow (memory_adjust)
  */
 #ifndef FS_VOLUME_MEMORY_H
@@ -17,6 +17,8 @@
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
+
+#define ALLOC_BYTES 16 /* what malloc adds */
 
 struct fs;
 struct json;
