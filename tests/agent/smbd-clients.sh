@@ -3,7 +3,6 @@
 # Two requesters at once, from two addresses: each is told to wait while the other's set is made, both get all of theirs.
 # Then smbd is killed with SIGKILL at many moments of a cycle: the agent gives up what its client left behind.
 . "$(dirname "$0")/smbd-lib.sh"
-RPC_MS=60000
 
 requester() { # ADDRESS SHARE ROUNDS
 	local address=$1 share=$2 done=0 try set copy

@@ -9,6 +9,7 @@
 #   VICTIM=hang   the file system is stopped (SIGSTOP) and goes on when the client has its answers
 #   STRIDE=n      only every nth step, from START to END
 . "$(dirname "$0")/smbd-lib.sh"
+RPC_MS=
 STRIDE=${STRIDE:-1} START=${START:-1} VICTIM=${VICTIM:-agent}
 KILLER=$BUILD/tests/kill-countdown.so
 OPTIONS=(--require-rpc-auth no --reconcile-interval 3600)

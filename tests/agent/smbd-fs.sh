@@ -3,7 +3,6 @@
 # What only the real file system can show: copies writable by their creator alone and sealed for good, Previous Versions at
 # the root of a volume and below it, and kill -9 of the file system at many moments of a cycle.
 . "$(dirname "$0")/smbd-lib.sh"
-RPC_MS=60000
 [ "$BACKEND" = kagefs ] || skip "needs BACKEND=kagefs"
 
 create() { # USER CONTEXT MODE SHARE...

@@ -4,6 +4,7 @@
 # clients, other stores and the timers go on, and the agent's threads stay bounded.  When it goes on, nothing is left.
 # (smbd-crash.sh with VICTIM=hang stops it at every step of a cycle.)
 . "$(dirname "$0")/smbd-lib.sh"
+RPC_MS=
 [ "$BACKEND" = kagefs ] || skip "needs BACKEND=kagefs"
 VSS=$BUILD/kagefs-vss
 [ -x "$VSS" ] || skip "$VSS is not built"

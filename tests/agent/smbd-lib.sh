@@ -175,9 +175,9 @@ agent_stop() { end_pid "$AGENT_PID"; AGENT_PID=; }
 agent_kill() { kill -9 "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null; AGENT_PID=; }
 
 # ---- clients ----
-# RPC_MS: how long to wait for an answer.  Without it rpcclient gives up after 10 s, which a call that starts several of
-# Samba's programs may take on a machine under load.
-USER_NAME=root RPC_MS=
+# RPC_MS: how long to wait for an answer.  rpcclient itself (empty) gives up after 10 s, which a call that starts several of
+# Samba's programs may take on a machine under load; a requester that does is wanted where something hangs.
+USER_NAME=root RPC_MS=60000
 rpc() { rpcclient -s "$T/smb.conf" -p "$PORT" -U "KAGETEST\\$USER_NAME%$PASSWORD" "127.0.0.1${BINDING:-}" -c "${RPC_MS:+timeout $RPC_MS; }$1"; }
 smbc() { local share=$1; shift; smbclient -s "$T/smb.conf" -p "$PORT" -U "KAGETEST\\$USER_NAME%$PASSWORD" "//127.0.0.1/$share" -c "$*"; }
 torture() { local binding=$1; shift; smbtorture -s "$T/smb.conf" -p "$PORT" -U "root%$PASSWORD" -W KAGETEST "ncacn_np:127.0.0.1[smb2${binding:+,$binding}]" "$@"; }

@@ -13,7 +13,6 @@
 # The defaults are for ROUNDS=100000.
 # shellcheck disable=SC2034,SC2154  # the library's variables
 . "$(dirname "$0")/smbd-lib.sh"
-RPC_MS=60000
 [ "$BACKEND" = kagefs ] || skip "needs BACKEND=kagefs"
 LITMUS=$BUILD/tests/litmus
 [ -x "$LITMUS" ] || skip "$LITMUS is not built (libsmbclient-dev)"

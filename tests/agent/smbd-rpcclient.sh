@@ -3,7 +3,6 @@
 # rpcclient's FSRVP commands in every context, read-only and writable; several shares in one set; access; expose and
 # withdraw as clients see it: all of it with either way to tell Samba of shares.  Then authentication at the RPC level.
 . "$(dirname "$0")/smbd-lib.sh"
-RPC_MS=60000
 
 # create CONTEXT MODE SHARE...: sets SET and the arrays COPY and NAME
 create() {

@@ -5,7 +5,6 @@
 # its configuration file, and ends cleanly.
 REAL_HELPER=1
 . "$(dirname "$0")/smbd-lib.sh"
-RPC_MS=60000
 SRC=$(cd "$HERE/../.." && pwd)
 command -v dpkg-divert >/dev/null || skip "dpkg-divert is not installed"
 command -v python3 >/dev/null || skip "python3 is not installed"

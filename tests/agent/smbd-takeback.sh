@@ -4,7 +4,6 @@
 # and the agent takes it back.  Also: smbd started after the agent, and what is left after a clean end.
 REAL_HELPER=1
 . "$(dirname "$0")/smbd-lib.sh"
-RPC_MS=60000
 
 NP=
 took() { grep -c 'took the pipe name back' "$T/agent.log"; }
