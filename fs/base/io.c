@@ -79,6 +79,12 @@ ssize_t io_pread_stream(struct io_file *f, void *buf, size_t len, uint64_t off)
 	return len > SSIZE_MAX || !range_valid(off, len) ? -EINVAL : ops->pread_stream(f, buf, len, off);
 }
 
+void io_prefetch(struct io_file *f, uint64_t off, uint64_t len)
+{
+	if (f->io->ops->prefetch && range_valid(off, len))
+		f->io->ops->prefetch(f, off, len);
+}
+
 int io_pwrite(struct io_file *f, const void *buf, size_t len, uint64_t off)
 {
 	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};

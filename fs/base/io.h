@@ -52,6 +52,7 @@ struct io_ops {
 	void (*close)(struct io_file *f);
 	ssize_t (*pread)(struct io_file *f, void *buf, size_t len, uint64_t off);
 	ssize_t (*pread_stream)(struct io_file *f, void *buf, size_t len, uint64_t off); /* NULL: as pread */
+	void (*prefetch)(struct io_file *f, uint64_t off, uint64_t len); /* NULL: does nothing */
 	int (*pwritev)(struct io_file *f, const struct iovec *iov, int n, uint64_t off);
 	int (*sync)(struct io_file *f);
 	int (*allocate)(struct io_file *f, uint64_t off, uint64_t len);
@@ -87,6 +88,8 @@ ssize_t io_pread(struct io_file *f, void *buf, size_t len, uint64_t off) MUST_US
 /* The same for bytes that nobody will ask for again soon: read past the page cache, unless they are in it or that cannot be
  * done.  buf, len and off are multiples of IO_ALIGN. */
 ssize_t io_pread_stream(struct io_file *f, void *buf, size_t len, uint64_t off) MUST_USE;
+/* These bytes will be asked for by io_pread soon: have them read meanwhile.  Only a hint. */
+void io_prefetch(struct io_file *f, uint64_t off, uint64_t len);
 /* Writes everything or fails; after a failure any part may have been written.  May sync what was written to the file so far, so
  * that a later sync has little left; if that fails: -EIO. */
 int io_pwrite(struct io_file *f, const void *buf, size_t len, uint64_t off) MUST_USE;

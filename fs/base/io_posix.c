@@ -181,6 +181,11 @@ static ssize_t posix_pread_stream(struct io_file *file, void *buf, size_t len, u
 	return rest < 0 ? rest : done + rest;
 }
 
+static void posix_prefetch(struct io_file *file, uint64_t off, uint64_t len)
+{
+	(void)!posix_fadvise(to_file(file)->fd, (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
+}
+
 static bool is_aligned(const struct iovec *iov, int n, uint64_t off)
 {
 	uint64_t bits = off;
@@ -456,6 +461,7 @@ static const struct io_ops posix_ops = {
 	.close = posix_close,
 	.pread = posix_pread,
 	.pread_stream = posix_pread_stream,
+	.prefetch = posix_prefetch,
 	.pwritev = posix_pwritev,
 	.sync = posix_sync,
 	.allocate = posix_allocate,

@@ -71,7 +71,7 @@ bool store_tail_end(struct store *st, uint32_t pack, uint64_t *end)
 	return current;
 }
 
-void store_tail_zero(struct store *st, uint32_t pack, uint64_t off, uint32_t len)
+void store_tail_zero(struct store *st, uint32_t pack, uint64_t off, uint64_t len)
 {
 	struct tail *t = &st->tail;
 	uint64_t start = MAX(off, t->base), end = MIN(off + len, t->base + t->fill);

@@ -56,7 +56,7 @@ static int mark_dirty(struct store *st, struct pack *p)
 	return r;
 }
 
-static int punch(struct store *st, struct pack *p, uint64_t off, uint32_t stored)
+static int punch(struct store *st, struct pack *p, uint64_t off, uint64_t stored)
 {
 	static atomic_bool said;
 	uint64_t start = off, end = off + stored, size;
@@ -90,14 +90,32 @@ bool store_place_ok(const struct store *st, uint32_t pack, uint64_t off, uint32_
 	       stored <= st->record_max;
 }
 
-int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored)
+/* Every header is looked at before a record goes, and few of them are in memory. */
+static void prefetch_headers(struct store *st, const struct store_place *v, unsigned n)
 {
+	struct pack *p = NULL;
+	for (unsigned i = 0; i < n; i++) {
+		if (p && p->num != v[i].pack) {
+			packs_put(&st->packs, p);
+			p = NULL;
+		}
+		if (!p && packs_get(&st->packs, v[i].pack, &p) < 0)
+			p = NULL; /* who frees it says why */
+		else
+			io_prefetch(p->file, v[i].off, RECORD_HEADER_BYTES);
+	}
+	if (p)
+		packs_put(&st->packs, p);
+}
+
+/* Records that lie one behind the other. */
+static int free_run(struct store *st, const struct store_place *v, unsigned n)
+{
+	uint32_t pack = v[0].pack;
+	uint64_t off = v[0].off, len = v[n - 1].off + v[n - 1].stored - off, end;
 	struct pack *p;
-	uint64_t end;
-	if (!store_place_ok(st, pack, off, stored))
-		return -EINVAL;
-	if (store_tail_end(st, pack, &end) && off + stored > st->tail.base) {
-		int r = off + stored > end ? -EINVAL : store_flush(st);
+	if (store_tail_end(st, pack, &end) && off + len > st->tail.base) {
+		int r = off + len > end ? -EINVAL : store_flush(st);
 		if (r < 0)
 			return r;
 	}
@@ -106,13 +124,36 @@ int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored)
 		return 0;
 	if (r < 0)
 		return r;
-	r = check_place(p, pack, off, stored);
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		r = check_place(p, pack, v[i].off, v[i].stored);
 	if (r == 0)
-		r = punch(st, p, off, stored);
+		r = punch(st, p, off, len);
 	if (r == 0)
-		store_tail_zero(st, pack, off, stored);
+		store_tail_zero(st, pack, off, len);
 	packs_put(&st->packs, p);
 	return r;
+}
+
+int store_free_many(struct store *st, const struct store_place *v, unsigned n)
+{
+	int r = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (!store_place_ok(st, v[i].pack, v[i].off, v[i].stored))
+			return -EINVAL;
+	if (n > 1)
+		prefetch_headers(st, v, n);
+	for (unsigned i = 0, run; r == 0 && i < n; i += run) {
+		for (run = 1; i + run < n && v[i + run].pack == v[i].pack; run++)
+			if (v[i + run].off != v[i + run - 1].off + v[i + run - 1].stored)
+				break;
+		r = free_run(st, v + i, run);
+	}
+	return r;
+}
+
+int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored)
+{
+	return store_free_many(st, &(struct store_place){ .pack = pack, .off = off, .stored = stored }, 1);
 }
 
 int store_drop_pack(struct store *st, uint32_t pack)

@@ -13,6 +13,8 @@
  *	 one that fails cannot make a small one beside it fail.
  *  (S3) Who appends holds a reservation until after the append, so `ahead` shrinks by no more than `reserved` will.  Between
  *	 append and unreserve the bytes count twice; a reservation made just then may allocate more than needed.
+ *	 What is owed (space_owe) may put `reserved` above `ahead`: appends can fail until the next reservation that succeeds,
+ *	 which has to allocate what is owed as well.
  *  (S4) Spares are used in order of their numbers, and all are above the current pack's.
  *
  * Where the underlying file system cannot allocate, the free space it reports must do: better than nothing, and said once.
@@ -215,6 +217,14 @@ int space_reserve(struct space *sp, uint64_t bytes)
 	if (r < 0)
 		trim_locked(sp, 0);
 	pthread_mutex_unlock(&sp->lock);
+	return r;
+}
+
+int space_owe(struct space *sp, uint64_t bytes)
+{
+	int r = space_reserve(sp, bytes);
+	if (r < 0)
+		atomic_fetch_add(&sp->reserved, bytes);
 	return r;
 }
 

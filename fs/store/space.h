@@ -40,6 +40,8 @@ struct pack *space_release(struct space *sp);
 
 int space_reserve(struct space *sp, uint64_t bytes) MUST_USE;
 void space_unreserve(struct space *sp, uint64_t bytes);
+/* Reserve, backed by the disk if it can be: what it answers is what space_reserve said. */
+int space_owe(struct space *sp, uint64_t bytes) MUST_USE;
 
 /* The place of the next `bytes` bytes in the current pack, allocated.  -EAGAIN: it is full, go on to the next pack. */
 int space_take(struct space *sp, uint32_t bytes, uint64_t *off) MUST_USE;

@@ -191,6 +191,11 @@ int store_reserve(struct store *st, uint64_t bytes)
 	return space_reserve(&st->space, bytes);
 }
 
+int store_owe(struct store *st, uint64_t bytes)
+{
+	return space_owe(&st->space, bytes);
+}
+
 void store_unreserve(struct store *st, uint64_t bytes)
 {
 	space_unreserve(&st->space, bytes);

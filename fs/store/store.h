@@ -97,6 +97,13 @@ int store_get_many(struct store *st, const struct store_want *v, unsigned n) MUS
  * Idempotent; a pack that is gone or a place already free is success.  -EUCLEAN: a valid record of another size begins there,
  * nothing was done; -EINVAL: no record can be there. */
 int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored) MUST_USE;
+/* Many of them, in ascending order: neighbours go as one, and what the disk has to say of them is asked for at once.  After an
+ * error any of them may have been freed. */
+struct store_place {
+	uint32_t pack, stored;
+	uint64_t off;
+};
+int store_free_many(struct store *st, const struct store_place *v, unsigned n) MUST_USE;
 /* Could a record lie there?  What store_free asks first; no look at the disk. */
 bool store_place_ok(const struct store *st, uint32_t pack, uint64_t off, uint32_t stored);
 /* Remove a whole pack that holds nothing live; not the current one (-EBUSY).  A pack that is gone is success.  Durable with
@@ -111,6 +118,9 @@ uint32_t store_stored_max(const struct store *st, uint32_t len) MUST_USE;
  * store_stored_max of each block, append, then unreserve the same; all appends, those of compaction too. */
 int store_reserve(struct store *st, uint64_t bytes) MUST_USE;
 void store_unreserve(struct store *st, uint64_t bytes);
+/* The same for what has been acknowledged already and so is promised whatever the disk says: 0, or why it is not backed by
+ * space.  Then store_append may fail with -ENOSPC, and reservations do, until the disk has room.  To be unreserved in both cases. */
+int store_owe(struct store *st, uint64_t bytes) MUST_USE;
 
 struct store_pack_info {
 	uint32_t pack;

@@ -66,7 +66,7 @@ ssize_t store_pread(struct store *st, struct pack *p, void *buf, size_t len, uin
 /* Bytes of the current pack including those not yet written; false if `pack` is another. */
 bool store_tail_end(struct store *st, uint32_t pack, uint64_t *end) MUST_USE;
 /* What of the range is still in the buffer reads as zeros, and will be written so again.  The writer only. */
-void store_tail_zero(struct store *st, uint32_t pack, uint64_t off, uint32_t len);
+void store_tail_zero(struct store *st, uint32_t pack, uint64_t off, uint64_t len);
 /* Write what is buffered.  The writer only. */
 int store_flush(struct store *st) MUST_USE;
 

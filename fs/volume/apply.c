@@ -358,12 +358,11 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 			units += content_applied(fs, n, b->files[i].epoch, b->upto);
 		inode_put(fs, n);
 	}
-	/* A block with older bytes in this batch and newer ones behind it held one unit, which the append has used: take another.
-	 * On a disk with nothing left the newer bytes wait in the log, as any do that cannot be converted yet. */
+	/* A block with older bytes in this batch and newer ones behind it held one unit, which the append has used: take another. */
 	if (units >= given_back)
 		store_unreserve(fs->store, (units - given_back) * fs->space_unit);
-	else if (store_reserve(fs->store, (given_back - units) * fs->space_unit))
-		msg(LOG_WARNING, "disk is too full to convert what the log holds; free space on the store's file system");
+	else
+		space_owed(fs, given_back - units);
 	for (unsigned i = 0; i < b->nborn; i++)
 		vtab_applied(&fs->vtab, b->born[i].id, b->born[i].parent, b->born[i].pin);
 	while ((q = head)) {

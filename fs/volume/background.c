@@ -15,6 +15,11 @@
 #define IDLE_NS 100000000ll
 #define RETRY_NS 1000000000ll
 #define CHECKPOINT_NS 500000000ll
+/* Between two batches, while writers leave no pause to reclaim in: this share of the batch's time, or, as long as the disk has
+ * less than this share of itself free, up to so long. */
+#define RECLAIM_SHARE 8
+#define SCARCE_SHARE 4
+#define RECLAIM_NS 2000000000ll
 
 /* *paused: because the writers pause. */
 static bool apply_due(struct fs *fs, bool *paused)
@@ -42,13 +47,14 @@ static void nap(struct fs *fs, int64_t ns, bool patient)
 	pthread_mutex_unlock(&fs->pending.lock);
 }
 
-/* One step of what is due: 1 done something, 0 nothing to do. */
-static int step(struct fs *fs, enum apply_size size, bool *apply)
+/* One step of what is due: 1 done something, 0 nothing to do.  *batch_ns: what a batch that was applied took. */
+static int step(struct fs *fs, enum apply_size size, bool *apply, int64_t *batch_ns)
 {
 	bool paused;
 	int64_t begin;
 	int r;
 
+	*batch_ns = 0;
 	*apply = apply_due(fs, &paused);
 	if (*apply && paused) { /* all that was written is applied at once: a block whose end is not durable yet would be made twice */
 		r = log_wait(fs->log, UINT64_MAX);
@@ -59,14 +65,52 @@ static int step(struct fs *fs, enum apply_size size, bool *apply)
 	begin = clock_monotonic_ns();
 	r = *apply ? apply_step(fs, size) : reclaim_step(fs);
 	pthread_mutex_unlock(&fs->writer_lock);
-	if (*apply && r > 0)
-		histogram_add(&fs->times[FS_TIME_APPLY], (uint64_t)(clock_monotonic_ns() - begin));
+	if (*apply && r > 0) {
+		*batch_ns = clock_monotonic_ns() - begin;
+		histogram_add(&fs->times[FS_TIME_APPLY], (uint64_t)*batch_ns);
+	}
 	if (*apply && !r) { /* due but not durable yet */
 		log_kick(fs->log);
 		r = log_wait(fs->log, UINT64_MAX);
 		r = r ? r : 1;
 	}
 	return r;
+}
+
+static bool disk_scarce(struct fs *fs)
+{
+	struct io_space sp;
+
+	return io_space(fs->io, &sp) == 0 && sp.free_bytes < sp.total_bytes / SCARCE_SHARE;
+}
+
+/* Give space back for up to so long: 1 some was, 0 there was nothing. */
+static int reclaim_some(struct fs *fs, int64_t ns)
+{
+	int64_t until = clock_monotonic_ns() + ns;
+	int r = 1, any = 0;
+
+	while (r > 0 && clock_monotonic_ns() < until && !atomic_load(&fs->closing)) {
+		pthread_mutex_lock(&fs->writer_lock);
+		r = reclaim_step(fs);
+		pthread_mutex_unlock(&fs->writer_lock);
+		any |= r > 0;
+	}
+	return r < 0 ? r : any;
+}
+
+/* After a batch, or (0) when the disk was too full for one.  False: there was nothing to give back. */
+static bool reclaim_between(struct fs *fs, int64_t batch_ns)
+{
+	int64_t ns = batch_ns / RECLAIM_SHARE;
+	int r;
+
+	if (!batch_ns || disk_scarce(fs))
+		ns = MAX(ns, RECLAIM_NS);
+	r = reclaim_some(fs, ns);
+	if (r < 0 && r != -ENOSPC)
+		fs_poison(fs, r, "reclaiming");
+	return r > 0;
 }
 
 /* Who waits for apply to give back space or to come to a change has to know that it cannot. */
@@ -83,10 +127,11 @@ static void *apply_main(void *arg)
 {
 	struct fs *fs = arg;
 	bool full = false, apply;
+	int64_t batch_ns;
 
 	backlog_thread_init();
 	while (!atomic_load(&fs->closing) && !atomic_load(&fs->poisoned)) {
-		int r = step(fs, full ? APPLY_SMALL : APPLY_LARGE, &apply); /* little space: a small batch may still fit */
+		int r = step(fs, full ? APPLY_SMALL : APPLY_LARGE, &apply, &batch_ns); /* little space: a small batch may still fit */
 
 		memory_adjust(fs);
 		if (r == -ECANCELED)
@@ -97,7 +142,8 @@ static void *apply_main(void *arg)
 			if (!full)
 				msg(LOG_ERR, "no space on the store's file system: converting waits, the log keeps what was acknowledged");
 			full = true;
-			nap(fs, RETRY_NS, true);
+			if (!reclaim_between(fs, 0))
+				nap(fs, RETRY_NS, true);
 			continue;
 		}
 		if (r < 0) {
@@ -107,6 +153,8 @@ static void *apply_main(void *arg)
 		if (apply)
 			set_stuck(fs, false);
 		full = full && !apply;
+		if (batch_ns)
+			(void)reclaim_between(fs, batch_ns);
 		if (!r)
 			nap(fs, IDLE_NS, false);
 	}

@@ -162,6 +162,12 @@ static int reserve_space(struct fs *fs, uint64_t bytes)
 	}
 }
 
+void space_owed(struct fs *fs, uint64_t units)
+{
+	if (units && store_owe(fs->store, units * fs->space_unit) && !atomic_load(&fs->apply_stuck)) /* else it has been said */
+		msg(LOG_WARNING, "disk is too full to convert what the log holds; free space on the store's file system");
+}
+
 int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log_bytes, uint64_t space_bytes,
 	   int (*fn)(struct op *op, void *arg), void *arg, uint64_t *lsn)
 {
@@ -601,12 +607,7 @@ int change_replay(struct fs *fs, const struct log_record *rec)
 	q->units = (uint32_t)units;
 	atomic_store(&q->ready, true);
 	preps_release(fs, &ps);
-	/* Acknowledged before the crash, so space was reserved then.  If the disk has been filled since, converting waits for
-	 * space and the log keeps the bytes; the ledger still has to balance. */
-	if (units) {
-		r = store_reserve(fs->store, units * fs->space_unit);
-		if (r)
-			msg(LOG_WARNING, "disk is too full to convert what the log holds; free space on the store's file system");
-	}
+	/* Acknowledged before the crash, so space was reserved then; the disk may have been filled since. */
+	space_owed(fs, units);
 	return 0;
 }

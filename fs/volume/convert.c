@@ -726,7 +726,7 @@ uint64_t convert_finish(struct convert *c, bool committed)
 	c->ntouched = c->nallocs = 0;
 	c->given_back = 0;
 	/* Rolled back: the bytes appended are garbage and the blocks will be appended again. */
-	if (!committed && units && store_reserve(c->fs->store, units * c->fs->space_unit))
-		msg(LOG_WARNING, "disk is too full to convert what the log holds; free space on the store's file system");
+	if (!committed)
+		space_owed(c->fs, units);
 	return units;
 }

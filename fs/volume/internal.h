@@ -374,6 +374,9 @@ enum op_flags {
 /* Run fn under the gate with log_bytes and space_bytes reserved, again and again while it answers -EAGAIN after a miss. */
 int op_run(struct fs *fs, const struct fs_ctx *ctx, unsigned flags, uint64_t log_bytes, uint64_t space_bytes,
 	   int (*fn)(struct op *op, void *arg), void *arg, uint64_t *lsn) MUST_USE;
+/* Blocks' worth of space that acknowledged bytes need (again): promised also when the disk cannot back it now.  Then the bytes
+ * wait in the log, as any do that cannot be converted yet. */
+void space_owed(struct fs *fs, uint64_t units);
 /* Memory-only look-up; a miss is remembered for op_run. */
 int op_get(struct op *op, struct vol *v, const struct row_key *k, struct row_value *out) MUST_USE;
 int op_attr(struct op *op, struct vol *v, uint64_t ino, struct meta_attr *out) MUST_USE;

@@ -13,6 +13,7 @@
 static int punch_step(struct fs *fs)
 {
 	struct meta_freed f[PUNCHES_PER_STEP];
+	struct store_place v[PUNCHES_PER_STEP];
 	int n, r;
 
 	r = meta_begin(fs->meta);
@@ -21,10 +22,12 @@ static int punch_step(struct fs *fs)
 	n = meta_freed_list(fs->meta, f, PUNCHES_PER_STEP);
 	if (n < 0)
 		r = n;
+	for (int i = 0; i < n; i++)
+		v[i] = (struct store_place){ .pack = f[i].pack, .off = f[i].off, .stored = f[i].stored };
+	if (!r && n)
+		r = store_free_many(fs->store, v, (unsigned)n);
 	for (int i = 0; !r && i < n; i++) {
-		r = store_free(fs->store, f[i].pack, f[i].off, f[i].stored);
-		if (!r)
-			r = meta_freed_done(fs->meta, &f[i]);
+		r = meta_freed_done(fs->meta, &f[i]);
 		fs->punched_bytes += f[i].stored;
 	}
 	if (!r && n)

@@ -277,6 +277,26 @@ START_TEST(test_space_many_reservers)
 }
 END_TEST
 
+/* What was promised already stays promised on a full disk, and is backed as soon as there is room again. */
+START_TEST(test_space_owed)
+{
+	uint64_t random = 5;
+	struct store_stats stats;
+	open_store(24 << 20, 4096, 1 << 20);
+	ck_assert_int_eq(store_owe(st, 1 << 20), 0);
+	fill_disk();
+	ck_assert_int_eq(store_owe(st, 4 << 20), -ENOSPC);
+	store_get_stats(st, &stats);
+	ck_assert_uint_eq(stats.reserved_bytes, 5 << 20);
+	ck_assert_int_eq(store_reserve(st, 1), -ENOSPC);
+	ck_assert_int_eq(io_unlink(io, "filler"), 0);
+	ck_assert_int_eq(store_reserve(st, 1 << 20), 0);
+	fill_disk();
+	use_up(6 << 20, 4096, &random, true);
+	done();
+}
+END_TEST
+
 Suite *make_space_suite(void)
 {
 	Suite *suite = suite_create("space");
@@ -289,6 +309,7 @@ Suite *make_space_suite(void)
 	tcase_add_test(tc, test_space_finished_packs_keep_no_surplus);
 	tcase_add_test(tc, test_space_after_a_crash);
 	tcase_add_test(tc, test_space_many_reservers);
+	tcase_add_test(tc, test_space_owed);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

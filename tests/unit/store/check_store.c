@@ -323,8 +323,9 @@ START_TEST(test_store_free_and_scan)
 	bool found[N], dead[N] = { 0 };
 	struct block_census c = { .blocks = b, .found = found, .n = N };
 	struct io_space before, after;
+	struct store_place going[N];
 	uint64_t random = 3;
-	uint32_t block_size = _i ? 65536 : 4096;
+	uint32_t block_size = _i % 2 ? 65536 : 4096;
 	uint64_t stored = 0;
 	size_t live = N;
 	reopen(STORE_LZ4, block_size, 2 << 20);
@@ -341,13 +342,18 @@ START_TEST(test_store_free_and_scan)
 	ck_assert_uint_eq(c.total, live);
 	ck_assert_int_eq(io_space(io, &before), 0);
 	for (int round = 0; round < 10; round++) {
+		unsigned n = 0;
 		for (uint32_t i = 0; i < N; i++) {
 			if (block_random(&random) % 4 && round < 9)
 				continue;
-			ck_assert_int_eq(store_free(st, b[i].loc.pack, b[i].loc.off, b[i].loc.stored), 0);
+			going[n++] = (struct store_place){ .pack = b[i].loc.pack, .off = b[i].loc.off, .stored = b[i].loc.stored };
 			live -= !dead[i];
 			dead[i] = true;
 		}
+		if (_i / 2)
+			ck_assert_int_eq(store_free_many(st, going, n), 0);
+		for (unsigned i = 0; i < n && !(_i / 2); i++)
+			ck_assert_int_eq(store_free(st, going[i].pack, going[i].off, going[i].stored), 0);
 		scan_all(&c);
 		ck_assert_uint_eq(c.total, live);
 		for (uint32_t i = 0; i < N; i++) {
@@ -403,6 +409,9 @@ START_TEST(test_store_free_refuses)
 	ck_assert_int_eq(store_free(st, b[2].loc.pack, b[2].loc.off, b[2].loc.stored + 16), -EINVAL);
 	ck_assert_int_eq(store_free(st, b[1].loc.pack, b[1].loc.off, b[1].loc.stored + 16), -EUCLEAN);
 	ck_assert_int_eq(store_free(st, 99, 4096, 4096), 0);
+	/* A wrong one keeps its neighbours. */
+	struct store_place v[] = { { b[0].loc.pack, b[0].loc.stored, b[0].loc.off }, { b[1].loc.pack, b[1].loc.stored + 16, b[1].loc.off } };
+	ck_assert_int_eq(store_free_many(st, v, 2), -EUCLEAN);
 	for (uint32_t i = 0; i < 3; i++)
 		ck_assert_int_eq(block_check(st, &b[i]), 0);
 }
@@ -532,7 +541,7 @@ Suite *make_store_suite(void)
 	tcase_add_test(tc, test_store_stats);
 	tcase_add_test(tc, test_store_reopen_starts_a_new_pack);
 	tcase_add_test(tc, test_store_close_without_sync_leaves_no_empty_pack);
-	tcase_add_loop_test(tc, test_store_free_and_scan, 0, 2);
+	tcase_add_loop_test(tc, test_store_free_and_scan, 0, 4);
 	tcase_add_test(tc, test_store_free_in_last_page);
 	tcase_add_test(tc, test_store_free_refuses);
 	tcase_add_test(tc, test_store_drop_pack);
