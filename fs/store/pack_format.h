@@ -53,7 +53,9 @@
  *
  * The table lets a read of 4 KiB out of 64 KiB read, expand and verify 4 KiB.  That is weaker than the hash (32 bits, not
  * cryptographic; good against rot, not against forgery on the disk), and is bound to the block by the hash in the same
- * header.  A whole block is verified by its hash.
+ * header.  A whole block is read under the sum of its payload (64 bits), bound to the block in the same way: recomputing the
+ * hash took most of the processor in a sequential read.  The hash is recomputed where the question
+ * is whether a block is what it is called: check, repair, compaction, the search for garbage.
  *
  * Why records are packed at 16 bytes and not at pages: padding to pages would cost 6 % for a plain 64 KiB block, 7 % for one
  * that shrank to half and 100 % for a 4 KiB block that did; at 16 bytes it is 0.3 %.  A plain 4 KiB read touches two pages

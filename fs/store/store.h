@@ -76,12 +76,15 @@ int store_append(struct store *st, const struct store_blob *b, struct store_loc 
  * system cannot allocate ahead.)  Costs nothing if nothing was appended. */
 int store_sync(struct store *st) MUST_USE;
 
-/* Read bytes [off, off + n) of the block's plain content.  A whole block is verified against the hash; a part against the
- * sums of the 4 KiB chunks it touches, which are all that is read and expanded (pack_format.h).  Bytes beyond the
- * block's length read as zeros.  -EUCLEAN: stored bytes do not verify (logged and counted here); -EIO; -ENOENT: pack gone;
+/* Read bytes [off, off + n) of the block's plain content.  A whole block is verified against the sum of its payload, under a
+ * header that has the hash; a part against the sums of the 4 KiB chunks it touches, which are all that is read and expanded
+ * (pack_format.h says why not the hash).  Bytes beyond the block's length read as zeros.  -EUCLEAN: stored bytes do not verify (logged and counted here); -EIO; -ENOENT: pack gone;
  * -ENOMEM.  After an error buf holds anything. */
 int store_get(struct store *st, const struct store_loc *loc, const uint8_t hash[HASH_BYTES], size_t off, size_t n,
 	      void *buf) MUST_USE;
+
+/* A whole block into block_size bytes at buf, its hash recomputed: for who looks for damage, moves blocks or mends.  As store_get. */
+int store_prove(struct store *st, const struct store_loc *loc, const uint8_t hash[HASH_BYTES], void *buf) MUST_USE;
 
 /* Whole blocks, each into block_size bytes at buf, verified as by store_get; -errno as there, of any of them, and then the
  * buffers hold anything.  Blocks that lie near each other in a pack, in this order, are fetched with one request that leaves

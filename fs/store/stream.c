@@ -2,7 +2,7 @@
 /*
  * Reading many whole blocks.  Those whose records lie close together, as those of a file written in order do, are fetched with
  * one request past the page cache: a sequential reader is served at the disk's speed, without a second copy of everything in
- * memory and without pushing out what others need.  Each block is verified by its hash as store_get does it.
+ * memory and without pushing out what others need.  Each block is verified as store_get does it.
  */
 #include "fs/store/stream.h"
 

@@ -56,7 +56,7 @@ static const char *block_state(struct checker *c, const struct meta_block *b, bo
 		return "its hash is damaged";
 	if (!b->pack)
 		return "lost";
-	r = store_get(c->fs->store, &loc, b->hash, 0, c->fs->block_size, c->buf);
+	r = store_prove(c->fs->store, &loc, b->hash, c->buf);
 	return !r ? NULL : r == -EUCLEAN ? "bytes do not verify" : r == -ENOENT ? "its pack is gone" : strerror(-r);
 }
 

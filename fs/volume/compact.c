@@ -122,7 +122,7 @@ static int move_block(struct fs *fs, const struct meta_block *b, uint8_t *buf)
 {
 	struct store_loc from = { b->pack, b->off, b->stored, b->len, b->codec }, to;
 	struct store_blob blob = { 0 };
-	int r = store_get(fs->store, &from, b->hash, 0, b->len, buf);
+	int r = store_prove(fs->store, &from, b->hash, buf);
 
 	if (r == -EUCLEAN) { /* it stays where it is: moving must not launder damage, and a repair may still find it */
 		msg(LOG_ERR, "block=%llu does not verify: pack=%u off=%llu cannot be compacted", (unsigned long long)b->id, b->pack,

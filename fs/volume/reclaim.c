@@ -174,7 +174,7 @@ static int garbage_beside(struct garbage *g, const struct store_record *rec)
 	if (!r) {
 		struct store_loc loc = { b.pack, b.off, b.stored, b.len, b.codec };
 
-		r = store_get(g->fs->store, &loc, b.hash, 0, g->fs->block_size, g->buf);
+		r = store_prove(g->fs->store, &loc, b.hash, g->buf);
 		r = r == -ENOENT ? -EUCLEAN : r;
 	}
 	if (r != -EUCLEAN)

@@ -78,7 +78,7 @@ static void mended(struct repair *r, const char *fmt, ...)
 
 static int verify(struct repair *r, const struct store_loc *loc, const uint8_t hash[HASH_BYTES])
 {
-	return store_get(r->fs->store, loc, hash, 0, r->fs->block_size, r->buf);
+	return store_prove(r->fs->store, loc, hash, r->buf);
 }
 
 /* Bytes are wrong or not there, as opposed to: could not look. */

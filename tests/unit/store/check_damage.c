@@ -325,6 +325,27 @@ START_TEST(test_damage_scan_forged_record)
 }
 END_TEST
 
+/* A block stored under the name of another: its bytes are those that were written, so only who asks for proof hears of it. */
+START_TEST(test_damage_wrong_name)
+{
+	struct block b = { .seed = 3, .len = 60000 };
+	uint8_t content[60000], buf[65536];
+	struct store_blob blob;
+	reopen(_i ? STORE_LZ4 : STORE_NONE);
+	block_content(b.seed, content, b.len);
+	ck_assert_int_eq(store_hash(st, content, b.len, b.hash), 0);
+	for (int wrong = 0; wrong < 2; wrong++) {
+		b.hash[31] ^= (uint8_t)wrong;
+		ck_assert_int_eq(store_encode(st, content, b.len, b.hash, &blob), 0);
+		ck_assert_int_eq(store_append(st, &blob, &b.loc), 0);
+		store_blob_release(&blob);
+		ck_assert_int_eq(store_get(st, &b.loc, b.hash, 0, sizeof(buf), buf), 0);
+		ck_assert_mem_eq(buf, content, b.len);
+		ck_assert_int_eq(store_prove(st, &b.loc, b.hash, buf), wrong ? -EUCLEAN : 0);
+	}
+}
+END_TEST
+
 static int stop(void *arg, const struct store_record *rec)
 {
 	return ++*(int *)arg == 3 ? 42 : 0;
@@ -367,6 +388,7 @@ Suite *make_damage_suite(void)
 	tcase_add_test(tc, test_damage_truncated_pack);
 	tcase_add_loop_test(tc, test_damage_scan_garbage, 0, 100);
 	tcase_add_loop_test(tc, test_damage_scan_forged_record, 0, 2);
+	tcase_add_loop_test(tc, test_damage_wrong_name, 0, 2);
 	tcase_add_test(tc, test_damage_scan_stops_and_later_version);
 	suite_add_tcase(suite, tc);
 	return suite;
