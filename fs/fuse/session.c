@@ -20,6 +20,7 @@
 
 #include "fs/base/io.h"
 #include "fs/base/msg.h"
+#include "fs/base/thread.h"
 #include "fs/base/ticks.h"
 #include "fs/fuse/handlers.h"
 #include "fs/fuse/opened.h"
@@ -285,6 +286,7 @@ int mnt_new(const struct mnt_options *o, struct mnt **out, char *why, size_t why
 		return -ENOMEM;
 	m->opt = o;
 	ticks_start();
+	thread_prompt();
 	tune_allocator();
 	fuse_set_log_func(on_log);
 	stop_signals(&set);

@@ -105,7 +105,7 @@ uint64_t log_append(struct log *log, uint64_t *reserved, uint16_t type, uint16_t
 	if (log->want_copied)
 		pthread_cond_signal(&log->copied_cond);
 	flusher_nudge_locked(log);
-	room_changed_locked(log); /* the charge was more than the record took */
+	room_grew_locked(log); /* the charge was more than the record took */
 	pthread_mutex_unlock(&log->lock);
 
 	if (data_pos)

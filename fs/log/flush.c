@@ -190,6 +190,31 @@ static void sync_done(struct log_waiter *w, int err)
 	sem_post(&s->sem); /* the last touch of it */
 }
 
+struct timed_waiter {
+	struct log_waiter w;
+	struct log *log;
+	pthread_cond_t cond;
+	bool answered; /* this and err are protected by the log's lock */
+	int err;
+};
+
+static void timed_done(struct log_waiter *w, int err)
+{
+	struct timed_waiter *t = CONTAINER_OF(w, struct timed_waiter, w);
+	struct log *log = t->log;
+
+	pthread_mutex_lock(&log->lock);
+	t->err = err;
+	t->answered = true;
+	pthread_cond_signal(&t->cond);
+	pthread_mutex_unlock(&log->lock);
+}
+
+static bool sleeps_in_log(const struct log_waiter *w)
+{
+	return w->done == sync_done || w->done == timed_done;
+}
+
 /* Answer all (or only those in log_wait) whose fate is known.  Drops the lock to call; false: there was none. */
 static bool serve_locked(struct log *log, bool only_sync)
 {
@@ -200,7 +225,7 @@ static bool serve_locked(struct log *log, bool only_sync)
 	while (*p) {
 		struct log_waiter *w = *p;
 
-		if ((w->lsn >= durable && !err) || (only_sync && w->done != sync_done)) {
+		if ((w->lsn >= durable && !err) || (only_sync && !sleeps_in_log(w))) {
 			p = &w->link;
 			continue;
 		}
@@ -317,6 +342,48 @@ int log_wait(struct log *log, uint64_t lsn)
 		; /* EINTR */
 	sem_destroy(&s.sem);
 	return s.err;
+}
+
+/* False: it is being answered. */
+static bool waiter_remove_locked(struct log *log, struct log_waiter *w)
+{
+	struct log_waiter **p = &log->waiting;
+
+	while (*p && *p != w)
+		p = &(*p)->link;
+	if (!*p)
+		return false;
+	*p = w->link;
+	if (!*p)
+		log->waiting_last = p;
+	atomic_fetch_sub(&log->nwaiting, 1);
+	return true;
+}
+
+int log_wait_until(struct log *log, uint64_t lsn, int64_t deadline_ns)
+{
+	struct timed_waiter t = {.w = {.lsn = lsn, .done = timed_done}, .log = log};
+	int r;
+
+	cond_init_monotonic(&t.cond);
+	pthread_mutex_lock(&log->lock);
+	r = waiter_add_locked(log, &t.w);
+	if (r == 1) {
+		call_leader_locked(log);
+		while (!t.answered) {
+			if (cond_wait_until(&t.cond, &log->lock, deadline_ns) || t.answered)
+				continue;
+			if (waiter_remove_locked(log, &t.w)) {
+				t.err = -ETIMEDOUT;
+				break;
+			}
+			pthread_cond_wait(&t.cond, &log->lock); /* who answers is on the way */
+		}
+		r = t.err;
+	}
+	pthread_mutex_unlock(&log->lock);
+	pthread_cond_destroy(&t.cond);
+	return r;
 }
 
 void log_kick(struct log *log)

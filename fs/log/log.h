@@ -108,6 +108,9 @@ void log_flush(struct log *log, struct log_waiter *w);
 /* The same, waiting here; the thread may do the flush itself, but calls nobody else's done.  lsn UINT64_MAX: everything
  * appended so far. */
 int log_wait(struct log *log, uint64_t lsn) MUST_USE;
+/* The same, until a time of CLOCK_MONOTONIC at most: -ETIMEDOUT, and the record may or may not become durable later.  Others do
+ * the flush, so this thread comes back also when the disk does not. */
+int log_wait_until(struct log *log, uint64_t lsn, int64_t deadline_ns) MUST_USE;
 /* Start a flush of everything appended so far, do not wait. */
 void log_kick(struct log *log);
 

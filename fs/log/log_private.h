@@ -40,7 +40,7 @@
 #define LOG_READY_MOST 16u
 /* What may be appended and not yet durable: what the disk takes in so many milliseconds, at least so many bytes.  From half of
  * it on a flush begins although nobody waits: whoever is the next to wait then finds little left to do. */
-#define LOG_UNFLUSHED_MS 5
+#define LOG_UNFLUSHED_MS 2
 #define LOG_UNFLUSHED_LEAST ((uint64_t)1 << 20)
 /* Shorter flushes say nothing of the disk's speed: most of their time is not spent on bytes. */
 #define LOG_SPEED_BYTES (256u << 10)
@@ -102,6 +102,7 @@ struct span {
 
 struct room_waiter {
 	pthread_cond_t cond;
+	uint64_t bytes;
 	struct room_waiter *next;
 };
 
@@ -230,7 +231,9 @@ void ring_release_locked(struct log *log);
 /* reserve.c */
 uint64_t ring_bytes_for(const struct log_config *cfg);
 uint64_t unflushed_most_locked(const struct log *log);
+/* Wake who waits for room: because something he decides by has changed, or because there may be room enough now. */
 void room_changed_locked(struct log *log);
+void room_grew_locked(struct log *log);
 
 /* flush.c */
 void *flusher_main(void *log);

@@ -99,6 +99,12 @@ void room_changed_locked(struct log *log)
 		pthread_cond_signal(&log->room_first->cond);
 }
 
+void room_grew_locked(struct log *log)
+{
+	if (log->room_first && fits_locked(log, log->room_first->bytes))
+		pthread_cond_signal(&log->room_first->cond);
+}
+
 static void room_leave_locked(struct log *log, struct room_waiter *me)
 {
 	struct room_waiter **p = &log->room_first;
@@ -115,7 +121,7 @@ static void room_leave_locked(struct log *log, struct room_waiter *me)
 static int wait_for_room_locked(struct log *log, uint64_t bytes, uint32_t timeout_ms)
 {
 	int64_t deadline = clock_monotonic_ns() + (int64_t)timeout_ms * 1000000;
-	struct room_waiter me = {.next = NULL};
+	struct room_waiter me = {.bytes = bytes};
 	uint64_t tries = log->prepare_tries;
 	bool asked = false;
 	int r;
@@ -188,6 +194,6 @@ void log_unreserve(struct log *log, uint64_t bytes)
 	pthread_mutex_lock(&log->lock);
 	KAGEFS_ASSERT(bytes <= log->reserved);
 	log->reserved -= bytes;
-	room_changed_locked(log);
+	room_grew_locked(log);
 	pthread_mutex_unlock(&log->lock);
 }

@@ -78,6 +78,6 @@ void ring_release_locked(struct log *log)
 		to = MIN(to, s->at);
 	if (to > log->mem_released) {
 		log->mem_released = to;
-		room_changed_locked(log);
+		room_grew_locked(log);
 	}
 }

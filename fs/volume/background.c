@@ -129,7 +129,7 @@ static void *apply_main(void *arg)
 	bool full = false, apply;
 	int64_t batch_ns;
 
-	backlog_thread_init();
+	thread_background();
 	while (!atomic_load(&fs->closing) && !atomic_load(&fs->poisoned)) {
 		int r = step(fs, full ? APPLY_SMALL : APPLY_LARGE, &apply, &batch_ns); /* little space: a small batch may still fit */
 

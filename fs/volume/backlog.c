@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "fs/volume/backlog.h"
 
-#include <sys/resource.h>
-
 #define FULL 1024u	      /* fill is counted in parts of this */
 #define DUE_AT (FULL * 3 / 8) /* one batch is under way while the next gathers, and still nobody has to brake */
 #define BRAKE_AT (FULL * 3 / 4)
@@ -11,7 +9,6 @@
 #define NS_PER_KIB_LAST 128000	/* where the backlog is full: 8 MB/s */
 #define SLEEP_MIN_NS 60000
 #define SLEEP_MAX_NS 1000000000
-#define NICE 10
 
 static unsigned parts(uint64_t used, uint64_t bound)
 {
@@ -75,10 +72,4 @@ void backlog_brake(struct fs *fs, uint64_t end, uint64_t bytes)
 		return;
 	ts = ns_to_timespec(MIN(turn - now, SLEEP_MAX_NS));
 	nanosleep(&ts, NULL);
-}
-
-void backlog_thread_init(void)
-{
-	/* 0 on failure would be the default priority, so what it answers makes no difference. */
-	(void)!setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }

@@ -19,7 +19,5 @@ bool backlog_due(struct fs *fs);
 int backlog_admit(struct fs *fs) MUST_USE;
 /* A change of so many log bytes, which ended at `end`, has been made: its maker may have to wait a little.  Hold no lock. */
 void backlog_brake(struct fs *fs, uint64_t end, uint64_t bytes);
-/* Of each thread that works the backlog off: who waits for an answer goes first. */
-void backlog_thread_init(void);
 
 #endif

@@ -214,7 +214,7 @@ static void *worker(void *arg)
 {
 	struct convert *c = arg;
 
-	backlog_thread_init();
+	thread_background();
 	pthread_mutex_lock(&c->lock);
 	while (!c->stop)
 		if (!work_some_locked(c))

@@ -58,6 +58,7 @@
 #include "fs/base/io.h"
 #include "fs/base/msg.h"
 #include "fs/base/nowait.h"
+#include "fs/base/thread.h"
 #include "fs/log/log.h"
 #include "fs/meta/meta.h"
 #include "fs/store/store.h"

@@ -74,21 +74,12 @@ void set_record(struct meta_set *m, const void *record, uint32_t len)
 /* Durable up to lsn by then?  0, -EINPROGRESS, or the log's error. */
 static int wait_durable(struct fs *fs, uint64_t lsn, int64_t until_ns)
 {
-	for (;;) {
-		struct log_stats st;
-		struct timespec nap = { 0, 200000 };
+	int r;
 
-		if (log_durable(fs->log) > lsn)
-			return 0;
-		log_get_stats(fs->log, &st);
-		if (st.poisoned)
-			return -EROFS;
-		if (clock_monotonic_ns() >= until_ns)
-			return -EINPROGRESS;
-		if (fs->opt.manual)
-			return log_wait(fs->log, lsn);
-		nanosleep(&nap, NULL);
-	}
+	if (fs->opt.manual)
+		return log_wait(fs->log, lsn);
+	r = log_wait_until(fs->log, lsn, until_ns);
+	return r == -ETIMEDOUT ? -EINPROGRESS : r ? -EROFS : 0;
 }
 
 /* A new set of what m asks for, in memory only. */

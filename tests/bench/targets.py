@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The file systems that are compared.  Each lies on the same disk; each offers a directory `dir` to work in."""
+import contextlib
 import json
 import os
 import shutil
@@ -8,6 +9,9 @@ import subprocess
 import time
 
 from .machine import MIB, drop_caches, run, settle
+
+
+URING_SWITCH = '/sys/module/fuse/parameters/enable_uring'
 
 
 class Target:
@@ -25,6 +29,11 @@ class Target:
 
     def sync(self):
         run('sync', '-f', self.dir)
+
+    @contextlib.contextmanager
+    def over_io_uring(self):
+        """Requests reach a FUSE server over io_uring meanwhile; the kernel's own file systems have no such way."""
+        yield
 
     def fresh(self):
         """Before space is measured."""
@@ -76,6 +85,29 @@ class Kagefs(Target):
         run(self.program, 'umount', self.dir)
         drop_caches()
         self._mount()
+
+    def _remount(self, options):
+        run(self.program, 'umount', self.dir)
+        self.options = options
+        self._mount()
+
+    @contextlib.contextmanager
+    def over_io_uring(self):
+        before = self.options
+        with open(URING_SWITCH, 'r+') as switch:
+            allowed = switch.read()
+            switch.seek(0)
+            switch.write('Y')
+            switch.flush()
+            try:
+                self._remount(f'{before},io_uring' if before else 'io_uring')
+                if not self.stats()['io_uring']['queues']:
+                    raise RuntimeError('mounted without io_uring')
+                yield
+            finally:
+                self._remount(before)
+                switch.seek(0)
+                switch.write(allowed)
 
     def snapshot(self, name, volume=None):
         run(self.program, 'snapshot', 'create', '--name', name, volume or self.dir)

@@ -65,9 +65,23 @@ def tree(target, form):
     return {'untar': untar, 'git-add': add, 'git-status': status}
 
 
+def over_io_uring(workload):
+    def run_it(target, form):
+        with target.over_io_uring():
+            return workload(target, form)
+    return run_it
+
+
+def tree_figures(how, goals):
+    return (Figure('untar', f'untar {TREE}, then sync{how}', 's', goals and at_most(1 / 0.7)),
+            Figure('git-add', f'git add of that tree{how}', 's', goals and at_most(1.5)),
+            Figure('git-status', f'git status of it, warm{how}', 's', goals and at_most(2)))
+
+
 WORKLOADS = [
     Workload('create-4k', (Figure('', 'create 4 KiB files, 1 thread', 'files/s', at_least(0.10)),), create),
-    Workload('tree', (Figure('untar', f'untar {TREE}, then sync', 's', at_most(1 / 0.7)),
-                      Figure('git-add', 'git add of that tree', 's', at_most(1.5)),
-                      Figure('git-status', 'git status of it, warm', 's', at_most(2))), tree, once=True),
+    Workload('create-4k-uring', (Figure('', 'create 4 KiB files, 1 thread, over io_uring', 'files/s', at_least(0.25)),),
+             over_io_uring(create)),
+    Workload('tree', tree_figures('', None), tree, once=True),
+    Workload('tree-uring', tree_figures(', over io_uring', True), over_io_uring(tree), once=True),
 ]

@@ -131,6 +131,40 @@ START_TEST(test_log_flush_when_durable_calls_at_once)
 }
 END_TEST
 
+START_TEST(test_log_wait_until)
+{
+	struct log *log;
+	uint64_t lsn;
+
+	log = fix_begin(io, &cfg);
+	for (uint64_t n = 0; n < 50; n++) {
+		lsn = fix_append(log, n, 10, NULL, NULL);
+		ck_assert_int_eq(log_wait_until(log, lsn, clock_monotonic_ns() + 60000000000ll), 0);
+		ck_assert_uint_gt(log_durable(log), lsn);
+		ck_assert_int_eq(log_wait_until(log, lsn, 0), 0); /* durable: no matter how late */
+	}
+	/* Gives up and leaves nothing behind, also while others wait and are answered. */
+	for (uint64_t n = 50; n < 300; n++) {
+		struct waiter w = {.w = {.lsn = UINT64_MAX, .done = called}};
+		int r;
+
+		lsn = fix_append(log, n, 10, NULL, NULL);
+		log_flush(log, &w.w);
+		lsn = fix_append(log, n, 10, NULL, NULL);
+		r = log_wait_until(log, lsn, clock_monotonic_ns() + (int64_t)(n % 5) * 20000);
+		ck_assert_msg(r == 0 || r == -ETIMEDOUT, "%d", r);
+		if (r == 0)
+			ck_assert_uint_gt(log_durable(log), lsn);
+		until_called(&w);
+	}
+	ck_assert_int_eq(log_wait(log, UINT64_MAX), 0);
+	sim_fault(io, SIM_FAULT_SYNC_EIO, "log/", 1);
+	lsn = fix_append(log, 300, 10, NULL, NULL);
+	ck_assert_int_eq(log_wait_until(log, lsn, clock_monotonic_ns() + 60000000000ll), -EIO);
+	ck_assert_int_eq(log_close(log), -EIO);
+}
+END_TEST
+
 static void until_durable(struct log *log, uint64_t end)
 {
 	for (int i = 0; i < 5000 && log_durable(log) < end; i++)
@@ -355,6 +389,7 @@ Suite *make_log_flush_suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, test_log_waiters_exactly_once);
 	tcase_add_test(tc, test_log_flush_when_durable_calls_at_once);
+	tcase_add_test(tc, test_log_wait_until);
 	tcase_add_test(tc, test_log_kick);
 	tcase_add_test(tc, test_log_kick_during_flush);
 	tcase_add_test(tc, test_log_dirty_age);
