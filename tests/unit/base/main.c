@@ -13,6 +13,7 @@ int main(void)
 	srunner_add_suite(runner, make_io_suite());
 	srunner_add_suite(runner, make_sim_suite());
 	srunner_add_suite(runner, make_histogram_suite());
+	srunner_add_suite(runner, make_thread_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -9,5 +9,6 @@ Suite *make_hash_suite(void);
 Suite *make_io_suite(void);
 Suite *make_sim_suite(void);
 Suite *make_histogram_suite(void);
+Suite *make_thread_suite(void);
 
 #endif
