@@ -22,5 +22,9 @@ static inline int64_t clock_monotonic_ns(void)
 {
 	return clock_ns_(CLOCK_MONOTONIC);
 }
+static inline struct timespec ns_to_timespec(int64_t ns)
+{
+	return (struct timespec){ns / 1000000000, ns % 1000000000};
+}
 
 #endif

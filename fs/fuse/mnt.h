@@ -27,6 +27,7 @@
 #include "fs/fuse/wire.h"
 #include "fs/volume/volume.h"
 
+struct loop;
 struct opened_shard;
 struct dirh;
 struct root_seen;
@@ -36,6 +37,7 @@ struct mnt {
 	struct io *io; /* owned */
 	struct fuse_session *se; /* owned */
 	const struct mnt_options *opt; /* borrowed */
+	struct loop *loop; /* owned; NULL before mnt_run */
 	struct wire wire;
 	struct pool pool;
 	struct ring_plan plan; /* no queues: no ring is wanted or possible */
@@ -60,7 +62,7 @@ struct mnt {
 
 	void (*ready)(void *arg); /* called once */
 	void *ready_arg;
-	pthread_t main_thread, stop_thread;
+	pthread_t stop_thread;
 	atomic_bool running;
 };
 

@@ -27,6 +27,7 @@
 #include "fs/base/json.h"
 #include "fs/base/msg.h"
 #include "fs/base/nowait.h"
+#include "fs/fuse/loop.h"
 #include "fs/fuse/mnt.h"
 #include "fs/fuse/uring.h"
 
@@ -251,8 +252,7 @@ static void give_up(struct queue *q, int err)
 	struct mnt *m = q->ring->m;
 
 	msg(LOG_CRIT, "io_uring: queue %u failed, unmounting: %s", q->id, strerror(-err));
-	fuse_session_exit(m->se);
-	pthread_kill(m->main_thread, SIGUSR2);
+	loop_stop(m->loop);
 }
 
 /* false: this entry is done for ever. */

@@ -2,8 +2,8 @@
 /*
  * One mount from beginning to end: store, session, kernel's greeting, signals, unmount.
  *
- * Threads: the main one waits in libfuse's loop, whose workers run the handlers (those of ring.h do with io_uring); the pool runs ioctls that may wait; one
- * waits for signals.  SIGTERM, SIGINT and SIGHUP unmount: properly if nothing is in use, so that the kernel writes back what
+ * Threads: the main one waits for those of the loop (loop.h), which run the handlers (those of ring.h do with io_uring); the
+ * pool runs ioctls that may wait; one waits for signals.  SIGTERM, SIGINT and SIGHUP unmount: properly if nothing is in use, so that the kernel writes back what
  * shared mappings dirtied; else that is written back first, and the mount point is detached.
  */
 #include "fs/fuse/mnt.h"
@@ -23,12 +23,12 @@
 #include "fs/base/thread.h"
 #include "fs/base/ticks.h"
 #include "fs/fuse/handlers.h"
+#include "fs/fuse/loop.h"
 #include "fs/fuse/opened.h"
 #include "fs/fuse/roots.h"
 
 #define THREADS_DEFAULT 64u /* at most; writers that wait for log space must not keep readers out */
 #define THREADS_LEAST 4u
-#define THREADS_IDLE 16u
 #define IOCTL_THREADS 16
 #define WRITE_BYTES FS_WRITE_MAX
 #define ARENAS 4
@@ -103,7 +103,6 @@ static void write_back(const char *dir)
 static void *wait_for_stop(void *arg)
 {
 	struct mnt *m = arg;
-	const struct timespec pause = {.tv_nsec = 100000000};
 	sigset_t set;
 	int sig;
 
@@ -117,11 +116,7 @@ static void *wait_for_stop(void *arg)
 		return NULL; /* the loop ends by itself */
 	write_back(m->opt->dir);
 	msg(LOG_WARNING, "files are open, detaching: dir=%s", m->opt->dir);
-	fuse_session_exit(m->se);
-	while (atomic_load(&m->running)) {
-		pthread_kill(m->main_thread, SIGUSR2);
-		nanosleep(&pause, NULL);
-	}
+	loop_stop(m->loop);
 	return NULL;
 }
 
@@ -315,32 +310,26 @@ int mnt_new(const struct mnt_options *o, struct mnt **out, char *why, size_t why
 
 int mnt_run(struct mnt *m, void (*ready)(void *arg), void *arg)
 {
-	struct fuse_loop_config *cfg = fuse_loop_cfg_create();
 	struct sigaction wake = {.sa_handler = on_wake};
-	int err;
+	int err = loop_new(m->se, threads(m), &m->loop);
 
-	if (!cfg)
-		return -ENOMEM;
-	fuse_loop_cfg_set_clone_fd(cfg, 0);
-	fuse_loop_cfg_set_max_threads(cfg, threads(m));
-	fuse_loop_cfg_set_idle_threads(cfg, MIN(threads(m), THREADS_IDLE));
+	if (err)
+		return err;
 	m->ready = ready;
 	m->ready_arg = arg;
-	m->main_thread = pthread_self();
 	sigaction(SIGUSR2, &wake, NULL);
 	atomic_store(&m->running, true);
 	err = -pthread_create(&m->stop_thread, NULL, wait_for_stop, m);
 	if (!err) {
-		err = fuse_session_loop_mt(m->se, cfg);
+		err = loop_run(m->loop);
 		atomic_store(&m->running, false);
 		pthread_kill(m->stop_thread, SIGTERM);
 		pthread_join(m->stop_thread, NULL);
 	}
-	fuse_loop_cfg_destroy(cfg);
 	ring_stop(m->ring);
 	fuse_session_exit(m->se); /* late replies have nowhere to go; no words about it */
 	fuse_session_unmount(m->se);
-	return err > 0 ? -EIO : err;
+	return err;
 }
 
 int mnt_close(struct mnt *m)
@@ -357,6 +346,7 @@ int mnt_close(struct mnt *m)
 	if (m->se)
 		fuse_session_destroy(m->se);
 	ring_free(m->ring);
+	loop_free(m->loop);
 	dirs_release(m);
 	roots_release(m);
 	opened_release(m);

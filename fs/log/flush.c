@@ -329,6 +329,7 @@ int log_wait(struct log *log, uint64_t lsn)
 	struct sync_waiter s = {.w = {.lsn = lsn, .done = sync_done}};
 	int r;
 
+	nowait_announce();
 	pthread_mutex_lock(&log->lock);
 	r = waiter_add_locked(log, &s.w);
 	if (r != 1) {

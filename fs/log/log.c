@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/msg.h"
 #include "fs/log/log_private.h"
 
@@ -18,7 +19,7 @@ void cond_init_monotonic(pthread_cond_t *cond)
 
 bool cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_ns)
 {
-	struct timespec ts = {deadline_ns / 1000000000, deadline_ns % 1000000000};
+	struct timespec ts = ns_to_timespec(deadline_ns);
 
 	return pthread_cond_timedwait(cond, lock, &ts) == 0;
 }

@@ -206,6 +206,11 @@ static int reserve_locked(struct space *sp, uint64_t bytes)
 	return 0;
 }
 
+bool space_reserve_ready(struct space *sp, uint64_t bytes)
+{
+	return bytes <= INT64_MAX && try_reserve(sp, bytes);
+}
+
 int space_reserve(struct space *sp, uint64_t bytes)
 {
 	if (bytes > INT64_MAX)

@@ -39,6 +39,7 @@ void space_init(struct space *sp, struct packs *packs, uint64_t pack_bytes, uint
 struct pack *space_release(struct space *sp);
 
 int space_reserve(struct space *sp, uint64_t bytes) MUST_USE;
+bool space_reserve_ready(struct space *sp, uint64_t bytes) MUST_USE;
 void space_unreserve(struct space *sp, uint64_t bytes);
 /* Reserve, backed by the disk if it can be: what it answers is what space_reserve said. */
 int space_owe(struct space *sp, uint64_t bytes) MUST_USE;

@@ -196,6 +196,11 @@ int store_owe(struct store *st, uint64_t bytes)
 	return space_owe(&st->space, bytes);
 }
 
+bool store_reserve_ready(struct store *st, uint64_t bytes)
+{
+	return space_reserve_ready(&st->space, bytes);
+}
+
 void store_unreserve(struct store *st, uint64_t bytes)
 {
 	space_unreserve(&st->space, bytes);

@@ -120,6 +120,8 @@ uint32_t store_stored_max(const struct store *st, uint32_t len) MUST_USE;
  * two atomic operations; sometimes makes and allocates a pack, and a pack's worth of surplus is kept.  Reserve
  * store_stored_max of each block, append, then unreserve the same; all appends, those of compaction too. */
 int store_reserve(struct store *st, uint64_t bytes) MUST_USE;
+/* The same where it asks nothing of the disk; false: it would. */
+bool store_reserve_ready(struct store *st, uint64_t bytes) MUST_USE;
 void store_unreserve(struct store *st, uint64_t bytes);
 /* The same for what has been acknowledged already and so is promised whatever the disk says: 0, or why it is not backed by
  * space.  Then store_append may fail with -ENOSPC, and reservations do, until the disk has room.  To be unreserved in both cases. */

@@ -523,6 +523,7 @@ static int wait_for_batch_locked(struct fs *fs, uint64_t lsn)
 	if (atomic_load(&fs->apply_stuck))
 		return -ENOSPC;
 	apply_want_locked(fs, lsn);
+	nowait_announce();
 	pthread_cond_wait(&fs->pending.cond, &fs->pending.lock);
 	return 0;
 }

@@ -50,9 +50,7 @@ static uint64_t ns_per_kib(unsigned f)
 
 int backlog_admit(struct fs *fs)
 {
-	int r = nowait_check();
-
-	return r && fill(fs, log_end(fs->log)) > BRAKE_AT ? r : 0;
+	return fill(fs, log_end(fs->log)) > BRAKE_AT ? nowait_check() : 0;
 }
 
 void backlog_brake(struct fs *fs, uint64_t end, uint64_t bytes)
@@ -70,6 +68,7 @@ void backlog_brake(struct fs *fs, uint64_t end, uint64_t bytes)
 	while (!atomic_compare_exchange_weak(&fs->backlog.turn_ns, &turn, next));
 	if (turn - now < SLEEP_MIN_NS)
 		return;
+	nowait_announce();
 	ts = ns_to_timespec(MIN(turn - now, SLEEP_MAX_NS));
 	nanosleep(&ts, NULL);
 }

@@ -149,12 +149,15 @@ static int reserve_space(struct fs *fs, uint64_t bytes)
 {
 	for (;;) {
 		uint64_t before = atomic_load(&fs->pending.applied);
-		int r = store_reserve(fs->store, bytes);
+		int r;
 
-		if (r != -ENOSPC || atomic_load(&fs->apply_stuck))
-			return r;
+		if (store_reserve_ready(fs->store, bytes))
+			return 0;
 		r = nowait_check();
 		if (r)
+			return r;
+		r = store_reserve(fs->store, bytes);
+		if (r != -ENOSPC || atomic_load(&fs->apply_stuck))
 			return r;
 		r = apply_some(fs, before);
 		if (r <= 0)

@@ -585,10 +585,6 @@ static inline int fs_check_poison(struct fs *fs)
 {
 	return atomic_load_explicit(&fs->poisoned, memory_order_relaxed) ? -EROFS : 0;
 }
-static inline struct timespec ns_to_timespec(int64_t ns)
-{
-	return (struct timespec){ ns / 1000000000, ns % 1000000000 };
-}
 int random_bytes(void *buf, size_t n) MUST_USE;
 /* Room for one more element in an array of n with room for *cap; *v may move. */
 static inline int array_room(void **v, size_t n, size_t *cap, size_t size)

@@ -5,23 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 [ -x "$KAGEFS" ] || skip "$KAGEFS is not built"
-mkdir "$T/disk"
-truncate -s 700M "$T/img"
-mkfs.ext4 -q -F -m 0 "$T/img"
-mount -o loop "$T/img" "$T/disk" 2> /dev/null || skip "no loop devices"
-S=$T/disk/s
-away() {
-	local rc=$?
-	set +e
-	cd /
-	k umount "$M" 2> /dev/null
-	if [ "$rc" = 0 ]; then k check "$S" || rc=1; fi
-	CHECK_AT_END=0
-	umount "$T/disk" || umount -l "$T/disk"
-	(exit "$rc")
-	finish
-}
-trap away EXIT
+small_disk 700M
 new_store
 mkdir -p "$M"
 k mount -o log=64M "$S" "$M"

@@ -114,5 +114,27 @@ finish() {
 	fi
 	exit "$rc"
 }
+
+# small_disk SIZE: $S shall lie on a disk of its own, $T/disk, which is released at the end.
+small_disk() {
+	mkdir "$T/disk"
+	truncate -s "$1" "$T/img"
+	mkfs.ext4 -q -F -m 0 "$T/img"
+	mount -o loop "$T/img" "$T/disk" 2> /dev/null || skip "no loop devices"
+	S=$T/disk/s
+	trap small_disk_away EXIT
+}
+small_disk_away() {
+	local rc=$?
+	set +e
+	cd /
+	fsfreeze --unfreeze "$T/disk" 2> /dev/null
+	k umount "$M" 2> /dev/null
+	if [ "$rc" = 0 ]; then k check "$S" || rc=1; fi
+	CHECK_AT_END=0
+	umount "$T/disk" || umount -l "$T/disk"
+	(exit "$rc")
+	finish
+}
 trap finish EXIT
 trap 'exit 130' INT TERM

@@ -8,23 +8,7 @@ helper rewrite_load
 [ -x "$KAGEFS" ] || skip "$KAGEFS is not built"
 FILE_MIB=96
 WRITES=250000 # each batch of them rewrites the whole file
-mkdir "$T/disk"
-truncate -s 900M "$T/img"
-mkfs.ext4 -q -F -m 0 "$T/img"
-mount -o loop "$T/img" "$T/disk" 2> /dev/null || skip "no loop devices"
-S=$T/disk/s
-away() {
-	local rc=$?
-	set +e
-	cd /
-	k umount "$M" 2> /dev/null
-	if [ "$rc" = 0 ]; then k check "$S" || rc=1; fi
-	CHECK_AT_END=0
-	umount "$T/disk" || umount -l "$T/disk"
-	(exit "$rc")
-	finish
-}
-trap away EXIT
+small_disk 900M
 new_store
 mkdir -p "$M"
 k mount -o log=64M "$S" "$M"
