@@ -33,7 +33,7 @@ void attr_fill(struct fs *fs, struct vol *v, uint64_t ino, const struct meta_att
 
 		/* Bytes still in the log count as they are; blocks as a whole but not beyond the file's end. */
 		if (i) {
-			alloc += __atomic_load_n(&i->dirty_bytes, __ATOMIC_RELAXED);
+			alloc += atomic_load_explicit(&i->dirty_bytes, memory_order_relaxed);
 			inode_put(fs, i);
 		}
 		alloc = MIN(alloc, (a->size + 4095) / 4096 * 4096);

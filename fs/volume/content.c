@@ -319,7 +319,7 @@ static uint64_t carve(struct fs *fs, struct layer *l, uint64_t off, uint64_t len
 /* i->lock held. */
 static void dirty_less(struct fs *fs, struct inode *i, uint64_t bytes)
 {
-	i->dirty_bytes -= bytes;
+	atomic_fetch_sub_explicit(&i->dirty_bytes, bytes, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&fs->inodes.dirty_bytes, bytes, memory_order_relaxed);
 }
 
@@ -414,7 +414,7 @@ uint64_t content_publish_locked(struct fs *fs, struct content_prep *p, const str
 	TAILQ_INSERT_TAIL(&l->age, e, by_age);
 	atomic_fetch_add(&fs->inodes.extents, 1);
 	if (e->kind == EXTENT_LOG) {
-		i->dirty_bytes += e->len;
+		atomic_fetch_add_explicit(&i->dirty_bytes, e->len, memory_order_relaxed);
 		atomic_fetch_add_explicit(&fs->inodes.dirty_bytes, e->len, memory_order_relaxed);
 	}
 	i->last_lsn = lsn;

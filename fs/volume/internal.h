@@ -274,7 +274,7 @@ struct inode {
 	pthread_mutex_t lock;
 	struct layer *layers; /* lock; newest first */
 	unsigned nlayers;     /* lock */
-	uint64_t dirty_bytes; /* lock; sum of LOG extents */
+	_Atomic uint64_t dirty_bytes; /* sum of LOG extents; changed under lock */
 	uint64_t last_lsn;    /* lock; newest record about this inode's content */
 };
 #define INODE_SHARDS 64
