@@ -170,6 +170,7 @@ static void flush_locked(struct log *log)
 	}
 	log->recent_writers = atomic_load(&log->nwaiting);
 	log->flushing = false;
+	room_grew_locked(log); /* less is unflushed, also when no page was released */
 }
 
 /* ---- waiters ---- */

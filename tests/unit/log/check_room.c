@@ -218,6 +218,30 @@ static void *take(void *arg)
 }
 
 /* A long reservation that waits is not overtaken by short ones that would fit. */
+/* Appends are held up while much is not durable.  The flush that ends that may be a short one, of a record that came while a
+ * long one was under way. */
+START_TEST(test_log_reserve_after_flood)
+{
+	enum { LONG = 1100 << 10 }; /* more than may be unflushed */
+	struct log *log;
+
+	cfg.segment_bytes = 8 << 20;
+	cfg.max_record_bytes = 2 << 20;
+	cfg.buffer_bytes = 8 << 20;
+	log = fix_begin(io, &cfg);
+	for (uint64_t n = 0; n < 100; n++) {
+		fix_append(log, n, LONG, NULL, NULL);
+		if (n % 4)
+			usleep(n % 4 * 100);
+		fix_append(log, n, 10, NULL, NULL);
+		ck_assert_int_eq(log_reserve(log, LONG, 20000), 0);
+		log_unreserve(log, LONG);
+		log_retire(log, log_durable(log));
+	}
+	ck_assert_int_eq(log_close(log), 0);
+}
+END_TEST
+
 START_TEST(test_log_reserve_in_order)
 {
 	struct log *log = fix_begin(io, &cfg);
@@ -254,6 +278,7 @@ Suite *make_log_room_suite(void)
 	tcase_add_test(tc, test_log_reserve_flushes_for_memory);
 	tcase_add_loop_test(tc, test_log_reserve_keeps_promise, 0, 12);
 	tcase_add_test(tc, test_log_reserve_disk_full);
+	tcase_add_test(tc, test_log_reserve_after_flood);
 	tcase_add_test(tc, test_log_reserve_in_order);
 	tcase_add_test(tc, test_log_reserve_spares_reader);
 	suite_add_tcase(s, tc);
