@@ -42,7 +42,7 @@ struct batch {
 	struct file *files; /* owned; with content to convert, in the order of their epochs */
 	unsigned nfiles, cap_files, flushed_files;
 	uint64_t epoch, upto; /* LSN of the last record */
-	const struct pending *last; /* the newest write of a row of them to one file, whose attributes have not been looked at */
+	const struct pending_write *last; /* the newest of a row of writes to one file, whose attributes have not been looked at */
 	struct born *born; /* owned */
 	unsigned nborn, cap_born;
 };
@@ -139,29 +139,28 @@ static int batch_file(struct batch *b, uint64_t vol, uint64_t ino)
 /* The attributes after a row of writes to one file: those that the last one recorded. */
 static int batch_last(struct batch *b)
 {
-	const struct pending *q = b->last;
+	const struct pending_write *w = b->last;
 	uint8_t items[PENDING_IN_LOG_MAX];
 	struct item it;
 	size_t pos = 0;
 	int r;
 
 	b->last = NULL;
-	if (!q)
+	if (!w)
 		return 0;
-	r = log_read(b->fs->log, q->data_pos - q->in_log, items, q->in_log);
+	r = log_read(b->fs->log, w->data_pos - w->in_log, items, w->in_log);
 	if (!r)
-		r = item_next(items, q->in_log, &pos, &it);
+		r = item_next(items, w->in_log, &pos, &it);
 	if (r == 1 && it.kind == ITEM_ATTR)
 		return batch_attr(b, &it);
 	return r < 0 ? r : -EUCLEAN;
 }
 
-static int batch_write(struct batch *b, const struct pending *q, const struct pending_write *w)
+static int batch_write(struct batch *b, const struct pending_write *w)
 {
-	const struct pending_write *last = b->last ? pending_write(b->last) : NULL;
-	int r = last && (last->vol != w->vol || last->ino != w->ino) ? batch_last(b) : 0;
+	int r = b->last && (b->last->vol != w->vol || b->last->ino != w->ino) ? batch_last(b) : 0;
 
-	b->last = q;
+	b->last = w;
 	return r ? r : batch_file(b, w->vol, w->ino);
 }
 
@@ -282,14 +281,15 @@ static int apply_item(struct batch *b, struct item *it)
 
 static int apply_record(struct batch *b, const struct pending *q)
 {
-	const struct pending_write *w = pending_write(q);
 	struct item it;
 	size_t pos = 0;
-	int r;
+	int r = 0;
 
 	KAGEFS_ASSERT(q->epoch == b->epoch);
-	if (w)
-		return batch_write(b, q, w);
+	for (unsigned i = 0; !r && i < pending_files(q); i++)
+		r = batch_write(b, pending_file(q, i));
+	if (r || q->writes)
+		return r;
 	r = batch_last(b);
 	if (r)
 		return r;
@@ -306,19 +306,21 @@ static int apply_record(struct batch *b, const struct pending *q)
 /* done: the write that was settled last, if nothing came between. */
 static void settle_rows(struct fs *fs, const struct pending *q, uint64_t upto, struct pending_write *done)
 {
-	const struct pending_write *w = pending_write(q);
 	struct row_key k;
 	struct item it;
 	size_t pos = 0;
 
-	if (w) {
+	for (unsigned i = 0; i < pending_files(q); i++) {
+		const struct pending_write *w = pending_file(q, i);
+
 		if (w->vol == done->vol && w->ino == done->ino)
-			return;
+			continue;
 		*done = *w;
 		row_key_set(&k, w->vol, ROW_ATTR, w->ino, NULL, 0);
 		rows_applied(fs, &k, upto);
-		return;
 	}
+	if (q->writes)
+		return;
 	while (item_next(q->items, q->len, &pos, &it) > 0) {
 		switch (it.kind) {
 		case ITEM_ATTR:
@@ -369,8 +371,8 @@ static void batch_done(struct batch *b, struct pending *head, uint64_t next)
 		head = q->link;
 		settle_rows(fs, q, b->upto, &settled);
 		bytes += pending_bytes(q);
-		records++;
-		free(q);
+		records += pending_records(q);
+		pending_free(q);
 	}
 	atomic_fetch_add_explicit(&fs->stat.applied_records, records, memory_order_relaxed);
 	atomic_fetch_add_explicit(&fs->stat.batches, 1, memory_order_relaxed);
@@ -401,14 +403,16 @@ static bool take_some(struct fs *fs, uint64_t durable, struct batch_bound *left,
 	while (n < TAKE_RECORDS && left->records && left->blocks && left->bytes) {
 		struct pending *q = p->head;
 
-		if (!q || q->next > durable || !atomic_load_explicit(&q->ready, memory_order_acquire))
+		if (!q || q->next > durable || atomic_load_explicit(&q->unready, memory_order_acquire))
 			break;
-		left->records--;
-		left->blocks -= MIN(left->blocks, q->units);
+		left->records -= (unsigned)MIN(left->records, pending_records(q));
+		left->blocks -= MIN(left->blocks, atomic_load_explicit(&q->units, memory_order_relaxed));
 		left->bytes -= MIN(left->bytes, pending_bytes(q));
 		p->head = q->link;
 		if (!p->head)
 			p->tail = &p->head;
+		if (p->run == q)
+			p->run = NULL;
 		q->link = NULL;
 		**end = q;
 		*end = &q->link;

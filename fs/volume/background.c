@@ -31,7 +31,7 @@ static bool apply_due(struct fs *fs, bool *paused)
 	pthread_mutex_lock(&fs->pending.lock);
 	q = fs->pending.head;
 	*paused = q && now - fs->pending.last_ns > APPLY_PAUSE_NS;
-	due = q && (q->lsn < atomic_load(&fs->pending.wanted) || *paused || now - q->at_ns > APPLY_AGE_NS);
+	due = q && (q->lsn - q->span < atomic_load(&fs->pending.wanted) || *paused || now - q->at_ns > APPLY_AGE_NS);
 	pthread_mutex_unlock(&fs->pending.lock);
 	return due || (q && backlog_due(fs));
 }
@@ -42,7 +42,7 @@ static void nap(struct fs *fs, int64_t ns, bool patient)
 	struct timespec ts = ns_to_timespec(clock_realtime_ns() + ns);
 
 	pthread_mutex_lock(&fs->pending.lock);
-	if (!atomic_load(&fs->closing) && (patient || !fs->pending.head || fs->pending.head->lsn >= atomic_load(&fs->pending.wanted)))
+	if (!atomic_load(&fs->closing) && (patient || !fs->pending.head || fs->pending.head->lsn - fs->pending.head->span >= atomic_load(&fs->pending.wanted)))
 		pthread_cond_timedwait(&fs->pending.cond, &fs->pending.lock, &ts);
 	pthread_mutex_unlock(&fs->pending.lock);
 }

@@ -498,7 +498,7 @@ static bool is_plain_write(const struct items *it, struct pending_write *w)
 	if (it->len > PENDING_IN_LOG_MAX || item_next(it->buf, it->len, &pos, &attr) != 1 || attr.kind != ITEM_ATTR || attr.del ||
 	    item_next(it->buf, it->len, &pos, &write) != 1 || write.kind != ITEM_WRITE || pos != it->len)
 		return false;
-	*w = (struct pending_write){ write.vol, write.obj };
+	*w = (struct pending_write){ .vol = write.vol, .ino = write.obj, .in_log = (uint32_t)it->len };
 	return attr.vol == write.vol && attr.obj == write.obj;
 }
 
@@ -511,22 +511,72 @@ static struct pending *pending_new(const struct items *it)
 
 	if (!q)
 		return NULL;
-	q->link = NULL;
-	atomic_init(&q->ready, false);
+	memset(q, 0, sizeof(*q));
+	atomic_init(&q->unready, 1);
 	q->len = (uint32_t)len;
-	q->in_log = plain ? (uint32_t)it->len : 0;
-	q->at_ns = clock_monotonic_ns();
+	q->writes = plain;
 	memcpy(q->items, plain ? (const void *)&w : it->buf, len);
 	return q;
 }
 
-static void enqueue_locked(struct pending_queue *p, struct pending *q)
+/* Where a run keeps the file's last write; NULL: it has no place for another. */
+static struct pending_write *run_place(struct pending_queue *p, struct pending *run, const struct pending_write *w)
 {
-	*p->tail = q;
-	p->tail = &q->link;
+	for (unsigned i = 0; i < pending_files(run); i++) {
+		struct pending_write *have = (struct pending_write *)pending_file(run, i);
+
+		if (have->ino == w->ino && have->vol == w->vol)
+			return have;
+	}
+	if (pending_files(run) == RUN_FILES)
+		return NULL;
+	if (!run->more) {
+		uint64_t before = pending_bytes(run);
+
+		run->more = malloc(RUN_FILES * sizeof(*run->more));
+		if (!run->more)
+			return NULL;
+		atomic_fetch_add_explicit(&p->bytes, pending_bytes(run) - before, memory_order_relaxed);
+	}
+	return &run->more[run->nmore++];
+}
+
+/* The record goes to the end of the queue: as q, or into the run that is there; then q is freed.  Which one it is, is returned. */
+static struct pending *enqueue_locked(struct pending_queue *p, struct pending *q, uint64_t lsn, uint64_t next, uint64_t data_pos)
+{
+	struct pending_write *w = q->writes ? (struct pending_write *)q->items : NULL, *place = NULL;
+	struct pending *run = p->run;
+
+	if (w)
+		w->data_pos = data_pos;
 	p->count++;
-	p->last_ns = q->at_ns;
-	atomic_fetch_add_explicit(&p->bytes, pending_bytes(q), memory_order_relaxed);
+	p->last_ns = clock_monotonic_ns();
+	if (w && run && run->epoch == q->epoch)
+		place = run_place(p, run, w);
+	if (place) {
+		*place = *w;
+		free(q);
+		atomic_fetch_add_explicit(&run->unready, 1, memory_order_relaxed);
+		run->writes++;
+		run->span += (uint32_t)(lsn - run->lsn);
+	} else {
+		run = q;
+		q->at_ns = p->last_ns;
+		*p->tail = q;
+		p->tail = &q->link;
+		atomic_fetch_add_explicit(&p->bytes, pending_bytes(q), memory_order_relaxed);
+	}
+	run->lsn = lsn;
+	run->next = next;
+	p->run = run->writes && run->writes < RUN_WRITES ? run : NULL;
+	return run;
+}
+
+/* What is queued with q has its effect in memory. */
+static void enqueue_done(struct pending *q, uint64_t units)
+{
+	atomic_fetch_add_explicit(&q->units, (uint32_t)units, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&q->unready, 1, memory_order_release);
 }
 
 int change_commit(struct op *op, struct items *it, const void *data, size_t len)
@@ -555,14 +605,11 @@ int change_commit(struct op *op, struct items *it, const void *data, size_t len)
 	q->epoch = fs->epoch;
 	pthread_mutex_lock(&fs->pending.lock);
 	op->lsn = log_append(fs->log, &op->log_left, RECORD_CHANGE, 0, iov, len ? 2 : 1, &pos, &op->next);
-	q->lsn = op->lsn;
-	q->next = op->next;
-	q->data_pos = pos + it->len;
-	enqueue_locked(&fs->pending, q);
+	pos += it->len;
+	q = enqueue_locked(&fs->pending, q, op->lsn, op->next, pos);
 	pthread_mutex_unlock(&fs->pending.lock);
-	units = preps_publish(fs, &ps, op->lsn, q->data_pos, false);
-	q->units = (uint32_t)units;
-	atomic_store_explicit(&q->ready, true, memory_order_release);
+	units = preps_publish(fs, &ps, op->lsn, pos, false);
+	enqueue_done(q, units);
 	KAGEFS_ASSERT(units * fs->space_unit <= op->space_left);
 	op->space_left -= units * fs->space_unit;
 	preps_release(fs, &ps);
@@ -602,13 +649,9 @@ int change_replay(struct fs *fs, const struct log_record *rec)
 		return r;
 	}
 	q->epoch = fs->epoch;
-	q->lsn = rec->lsn;
-	q->next = rec->next;
-	q->data_pos = rec->data_pos + pos;
-	enqueue_locked(&fs->pending, q);
-	units = preps_publish(fs, &ps, rec->lsn, q->data_pos, true);
-	q->units = (uint32_t)units;
-	atomic_store(&q->ready, true);
+	q = enqueue_locked(&fs->pending, q, rec->lsn, rec->next, rec->data_pos + pos);
+	units = preps_publish(fs, &ps, rec->lsn, rec->data_pos + pos, true);
+	enqueue_done(q, units);
 	preps_release(fs, &ps);
 	/* Acknowledged before the crash, so space was reserved then; the disk may have been filled since. */
 	space_owed(fs, units);

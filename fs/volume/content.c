@@ -556,17 +556,17 @@ static struct layer *layer_of(struct inode *i, uint64_t epoch)
 
 static int by_offset(const void *x, const void *y)
 {
-	const struct extent *a = x, *b = y;
+	const struct collected *a = x, *b = y;
 
 	return a->off < b->off ? -1 : a->off > b->off;
 }
 
 /* Copy some more; what is split or trimmed meanwhile is overwritten by what comes after upto, so its copy stays right. */
-static unsigned collect_some(struct inode *i, uint64_t epoch, uint64_t upto, bool first, struct extent *out, unsigned max)
+static size_t collect_some(struct inode *i, uint64_t epoch, uint64_t upto, bool first, struct collected *out, size_t max)
 {
 	struct layer *l;
 	struct extent *e;
-	unsigned n = 0;
+	size_t n = 0;
 
 	pthread_mutex_lock(&i->lock);
 	l = layer_of(i, epoch);
@@ -575,7 +575,7 @@ static unsigned collect_some(struct inode *i, uint64_t epoch, uint64_t upto, boo
 	for (e = l ? l->collected : NULL; e && e->lsn <= upto && n < max; e = TAILQ_NEXT(e, by_age)) {
 		if (e->ids)
 			atomic_fetch_add(&e->ids->refs, 1);
-		out[n++] = *e;
+		out[n++] = (struct collected){ e->off, e->pos, e->len, e->kind, e->ids };
 	}
 	if (l)
 		l->collected = e;
@@ -583,41 +583,44 @@ static unsigned collect_some(struct inode *i, uint64_t epoch, uint64_t upto, boo
 	return n;
 }
 
-int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct extent **out, unsigned *n)
+static int collection_grow(struct fs *fs, struct collection *c)
 {
-	unsigned cap = 0, max, more;
+	size_t cap = c->cap ? c->cap + c->cap / 2 : 16;
+	struct collected *v = realloc(c->v, cap * sizeof(*v));
 
-	*out = NULL;
-	*n = 0;
-	do {
-		if (cap == *n) {
-			unsigned want = cap ? cap * 2 : 16;
-			struct extent *v = realloc(*out, want * sizeof(*v));
-
-			if (!v) {
-				content_collect_free(fs, *out, *n);
-				*out = NULL;
-				*n = 0;
-				return -ENOMEM;
-			}
-			*out = v;
-			cap = want;
-		}
-		max = MIN(cap - *n, COLLECT_BUDGET);
-		more = collect_some(i, epoch, upto, *n == 0, *out + *n, max);
-		*n += more;
-		atomic_fetch_add(&fs->inodes.extents, more); /* the copies take memory too */
-	} while (more == max);
-	qsort(*out, *n, sizeof(**out), by_offset);
+	if (!v)
+		return -ENOMEM;
+	atomic_fetch_add(&fs->inodes.collected, (cap - c->cap) * sizeof(*v));
+	c->v = v;
+	c->cap = cap;
 	return 0;
 }
 
-void content_collect_free(struct fs *fs, struct extent *v, unsigned n)
+int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct collection *c)
 {
-	atomic_fetch_sub(&fs->inodes.extents, n);
-	for (unsigned k = 0; k < n; k++)
-		ids_put(v[k].ids);
-	free(v);
+	size_t max, more;
+
+	*c = (struct collection){ 0 };
+	do {
+		if (c->cap == c->n && collection_grow(fs, c)) {
+			collection_free(fs, c);
+			return -ENOMEM;
+		}
+		max = MIN(c->cap - c->n, COLLECT_BUDGET);
+		more = collect_some(i, epoch, upto, c->n == 0, c->v + c->n, max);
+		c->n += more;
+	} while (more == max);
+	qsort(c->v, c->n, sizeof(*c->v), by_offset);
+	return 0;
+}
+
+void collection_free(struct fs *fs, struct collection *c)
+{
+	atomic_fetch_sub(&fs->inodes.collected, c->cap * sizeof(*c->v));
+	for (size_t k = 0; k < c->n; k++)
+		ids_put(c->v[k].ids);
+	free(c->v);
+	*c = (struct collection){ 0 };
 }
 
 /* Some of what was applied leaves the layer; *back grows by the units it gives back.  False: nothing of the layer is left to do. */

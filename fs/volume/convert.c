@@ -26,8 +26,8 @@ struct job {
 	struct convert_leaf *leaf;
 	unsigned slot;
 	struct meta_block old; /* id 0: a hole, or all of the block is new */
-	const struct extent *first; /* extents that touch the block: first .. last */
-	const struct extent *last;
+	const struct collected *first; /* those that touch the block: first .. last */
+	const struct collected *last;
 	uint64_t off;		 /* of the block in the file */
 	uint8_t *data;		 /* owned by the group, block_size bytes */
 	bool fetched;		 /* data has the old content */
@@ -99,7 +99,7 @@ static uint32_t trim_zeros(const uint8_t *p, uint32_t len)
 
 /* Waiting would not bring lost bytes back, and all that comes behind would wait too.  So the lost block, new here or not, takes
  * the whole place: nothing is made up for what was not written now, reads fail, and a write of the whole block heals it. */
-static int patch(struct fs *fs, struct job *j, const struct extent *e)
+static int patch(struct fs *fs, struct job *j, const struct collected *e)
 {
 	uint64_t a = MAX(e->off, j->off), b = MIN(e->off + e->len, j->off + fs->block_size);
 	uint8_t *to = j->data + (a - j->off);
@@ -137,7 +137,7 @@ static int assemble(struct fs *fs, struct job *j)
 		j->lost = j->old.id;
 		r = 0;
 	}
-	for (const struct extent *e = j->first; !r && e <= j->last; e++)
+	for (const struct collected *e = j->first; !r && e <= j->last; e++)
 		r = patch(fs, j, e);
 	if (r || j->lost)
 		return r;
@@ -486,7 +486,7 @@ static int finish_all(struct convert *c, int r)
 	return r;
 }
 
-static int add_job(struct convert *c, struct convert_leaf *l, uint64_t block, const struct extent *first, const struct extent *last)
+static int add_job(struct convert *c, struct convert_leaf *l, uint64_t block, const struct collected *first, const struct collected *last)
 {
 	struct group *g = planned(c);
 	struct job *j = &g->job[g->njobs++];
@@ -500,7 +500,7 @@ static int add_job(struct convert *c, struct convert_leaf *l, uint64_t block, co
 	j->first = first;
 	j->last = last;
 	j->off = block << c->fs->block_shift;
-	for (const struct extent *e = first; e <= last; e++)
+	for (const struct collected *e = first; e <= last; e++)
 		covered += MIN(e->off + e->len, j->off + c->fs->block_size) - MAX(e->off, j->off);
 	/* The old block may have been added by this very transaction, which only the writer can see: look it up here. */
 	if (covered < c->fs->block_size && l->map[j->slot])
@@ -509,10 +509,10 @@ static int add_job(struct convert *c, struct convert_leaf *l, uint64_t block, co
 }
 
 /* One block of a leaf: nothing to do, a hole, a name, or a job. */
-static int plan_block(struct convert *c, struct convert_leaf *l, uint64_t block, const struct extent *e, const struct extent *end)
+static int plan_block(struct convert *c, struct convert_leaf *l, uint64_t block, const struct collected *e, const struct collected *end)
 {
 	uint64_t a = block << c->fs->block_shift, b = a + c->fs->block_size;
-	const struct extent *last;
+	const struct collected *last;
 	unsigned slot = (unsigned)(block % META_LEAF_SLOTS);
 
 	while (e < end && e->off + e->len <= a)
@@ -533,7 +533,7 @@ static int plan_block(struct convert *c, struct convert_leaf *l, uint64_t block,
 	}
 	/* Zeros over a hole change nothing. */
 	if (!l->map[slot]) {
-		const struct extent *x = e;
+		const struct collected *x = e;
 
 		while (x <= last && x->kind == EXTENT_ZERO)
 			x++;
@@ -543,7 +543,7 @@ static int plan_block(struct convert *c, struct convert_leaf *l, uint64_t block,
 	return add_job(c, l, block, e, last);
 }
 
-static int plan_leaf(struct convert *c, uint64_t idx, const struct extent *e, const struct extent *end)
+static int plan_leaf(struct convert *c, uint64_t idx, const struct collected *e, const struct collected *end)
 {
 	const struct meta_chain *chain;
 	struct convert_leaf *l;
@@ -614,7 +614,7 @@ static int idx_cmp(const void *a, const void *b)
 }
 
 /* Which leaves the extents touch.  A long stretch of zeros only those that exist. */
-static int leaves_of(struct convert *c, const struct extent *e, unsigned n, struct idx_list *out)
+static int leaves_of(struct convert *c, const struct collected *e, size_t n, struct idx_list *out)
 {
 	unsigned shift = c->fs->block_shift + 6; /* META_LEAF_SLOTS == 64 */
 	const struct meta_chain *chain;
@@ -671,44 +671,43 @@ int convert_inode(struct convert *c, uint64_t vol, uint64_t ino, uint64_t epoch,
 {
 	struct inode *i = inode_find(c->fs, vol, ino);
 	struct idx_list leaves = { 0 };
-	struct extent *e;
-	unsigned n;
+	struct collection e;
 	int r;
 
 	if (!i)
 		return 0;
-	r = content_collect(c->fs, i, epoch, upto, &e, &n);
+	r = content_collect(c->fs, i, epoch, upto, &e);
 	inode_put(c->fs, i);
 	if (r)
 		return r;
 	c->vol = vol;
 	c->ino = ino;
 	c->slots = 0;
-	r = leaves_of(c, e, n, &leaves);
+	r = leaves_of(c, e.v, e.n, &leaves);
 	for (size_t k = 0; !r && k < leaves.n; k++) {
 		/* First extent that reaches into the leaf, by bisection: files have many leaves. */
 		uint64_t start = (leaves.v[k] * META_LEAF_SLOTS) << c->fs->block_shift;
-		unsigned lo = 0, hi = n;
+		size_t lo = 0, hi = e.n;
 
 		if (c->fs->large_batch && atomic_load(&c->fs->closing)) {
 			r = -ECANCELED;
 			break;
 		}
 		while (lo < hi) {
-			unsigned mid = (lo + hi) / 2;
+			size_t mid = (lo + hi) / 2;
 
-			if (e[mid].off + e[mid].len <= start)
+			if (e.v[mid].off + e.v[mid].len <= start)
 				lo = mid + 1;
 			else
 				hi = mid;
 		}
-		r = plan_leaf(c, leaves.v[k], e + lo, e + n);
+		r = plan_leaf(c, leaves.v[k], e.v + lo, e.v + e.n);
 	}
 	r = finish_all(c, r);
 	if (!r)
 		r = add_alloc(c, epoch);
 	free(leaves.v);
-	content_collect_free(c->fs, e, n);
+	collection_free(c->fs, &e);
 	return r;
 }
 

@@ -285,6 +285,7 @@ struct inodes {
 		struct inode_tree tree;
 	} shard[INODE_SHARDS];
 	_Atomic uint64_t count, extents; /* in memory, for the bound */
+	_Atomic uint64_t collected;	 /* bytes of collections */
 	_Atomic uint64_t dirty_bytes;	 /* of files, in the log */
 };
 void inodes_init(struct inodes *t);
@@ -321,9 +322,19 @@ int content_prepare(struct fs *fs, uint64_t vol, uint64_t ino, const struct item
 uint64_t content_publish_locked(struct fs *fs, struct content_prep *p, const struct item *it, uint64_t epoch, uint64_t lsn,
 				uint64_t data_pos);
 void content_unprepare(struct fs *fs, struct content_prep *p);
-/* Copies of the extents of exactly this epoch with lsn <= upto, in offset order; *out malloc'ed, ids counted. */
-int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct extent **out, unsigned *n) MUST_USE;
-void content_collect_free(struct fs *fs, struct extent *v, unsigned n);
+/* What convert needs of extents: fields as there. */
+struct collected {
+	uint64_t off, pos;
+	uint64_t len : 56, kind : 8;
+	struct block_ids *ids; /* counted */
+};
+struct collection {
+	struct collected *v; /* owned; in the order of their offsets */
+	size_t n, cap;
+};
+/* Copies of the extents of exactly this epoch with lsn <= upto. */
+int content_collect(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto, struct collection *out) MUST_USE;
+void collection_free(struct fs *fs, struct collection *c);
 /* Those extents are in the database: remove what is left of them.  Returns the units they held in the space ledger. */
 uint64_t content_applied(struct fs *fs, struct inode *i, uint64_t epoch, uint64_t upto);
 bool content_clean_range(struct inode *i, uint64_t off, uint64_t len); /* lock held: no extent touches it */
@@ -394,37 +405,59 @@ int change_replay(struct fs *fs, const struct log_record *rec) MUST_USE;
 
 /* ---- applying (apply.c, convert.c) ----------------------------------------------------------------------------------- */
 
-struct pending {
-	struct pending *link;
-	uint64_t lsn, next, data_pos; /* data_pos: of the byte after the items */
-	uint64_t epoch;		      /* in which its items were made */
-	_Atomic bool ready;	      /* its effect in memory is complete: apply may take it */
-	uint32_t units;		      /* blocks that were not dirty before: what converting it costs.  Set before ready */
-	int64_t at_ns;		      /* monotonic */
-	uint32_t len;		      /* of items */
-	uint32_t in_log;	      /* not 0: a plain write, see below */
-	uint8_t items[];
-};
 /* A record that is one write and the attributes it left behind, the commonest by far: instead of its items the queue keeps whose
  * they are.  The items are the in_log bytes of the log before data_pos, and apply reads those of the last of several in a row. */
 struct pending_write {
-	uint64_t vol, ino;
+	uint64_t vol, ino, data_pos;
+	uint32_t in_log;
 };
 #define PENDING_IN_LOG_MAX 256
-/* NULL: q has its items. */
-static inline const struct pending_write *pending_write(const struct pending *q)
+/* What is queued: one record, or a run of such writes, to a few files and with nothing between: the more writes memory can hold,
+ * the more of them meet in one block. */
+struct pending {
+	struct pending *link;
+	uint64_t lsn, next;	   /* of the (last) record */
+	uint64_t epoch;		   /* in which its items were made */
+	int64_t at_ns;		   /* monotonic; of the first record */
+	struct pending_write *more; /* owned; of a run: its other files */
+	_Atomic uint32_t unready;  /* records whose effect in memory is not complete; 0: apply may take it */
+	_Atomic uint32_t units;	   /* blocks that were not dirty before: what converting it costs.  Added before it is ready */
+	uint32_t span;		   /* lsn - that of the first record */
+	uint32_t len;		   /* of items */
+	uint16_t writes;	   /* not 0: a run, and items is a struct pending_write */
+	uint16_t nmore;
+	_Alignas(8) uint8_t items[];
+};
+#define RUN_WRITES 128
+#define RUN_FILES 8
+_Static_assert(RUN_WRITES * (1ull << 20) < UINT32_MAX / 2, "span is long enough");
+static inline unsigned pending_files(const struct pending *q)
 {
-	return q->in_log ? (const struct pending_write *)q->items : NULL;
+	return q->writes ? 1u + q->nmore : 0;
+}
+static inline const struct pending_write *pending_file(const struct pending *q, unsigned i)
+{
+	return i ? &q->more[i - 1] : (const struct pending_write *)q->items;
+}
+static inline uint64_t pending_records(const struct pending *q)
+{
+	return MAX(q->writes, 1);
+}
+static inline void pending_free(struct pending *q)
+{
+	free(q->more);
+	free(q);
 }
 /* Of memory. */
 static inline uint64_t pending_bytes(const struct pending *q)
 {
-	return sizeof(*q) + q->len + ALLOC_BYTES;
+	return sizeof(*q) + q->len + ALLOC_BYTES + (q->more ? RUN_FILES * sizeof(*q->more) + ALLOC_BYTES : 0);
 }
 struct pending_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* something to do, or applied_lsn moved */
 	struct pending *head, **tail;
+	struct pending *run; /* the last one, if it is a run that can go on */
 	bool taken; /* the front is with apply: not in the list, but counted */
 	uint64_t count;
 	_Atomic uint64_t bytes; /* of these and of the batch being applied */

@@ -58,7 +58,8 @@ static uint64_t queue_bytes(struct fs *fs)
 
 static uint64_t extent_bytes(struct fs *fs)
 {
-	return atomic_load_explicit(&fs->inodes.extents, memory_order_relaxed) * (sizeof(struct extent) + ALLOC_BYTES) +
+	return atomic_load_explicit(&fs->inodes.collected, memory_order_relaxed) +
+	       atomic_load_explicit(&fs->inodes.extents, memory_order_relaxed) * (sizeof(struct extent) + ALLOC_BYTES) +
 	       atomic_load_explicit(&fs->inodes.count, memory_order_relaxed) * (sizeof(struct inode) + sizeof(struct layer) + 2 * ALLOC_BYTES);
 }
 

@@ -342,7 +342,7 @@ static void free_memory(struct fs *fs)
 	compact_free(fs->compact);
 	for (struct pending *q = fs->pending.head, *next; q; q = next) {
 		next = q->link;
-		free(q);
+		pending_free(q);
 	}
 	inodes_release(&fs->inodes);
 	nodes_release(&fs->nodes);
