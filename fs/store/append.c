@@ -197,15 +197,35 @@ static int next_pack(struct store *st, uint32_t bytes)
 
 /* ---- encode ---- */
 
+_Static_assert(CHUNKS_MAX == STORE_CHUNKS_MAX && CHUNK_BYTES == STORE_CHUNK_BYTES, "struct store_base speaks of these chunks");
+
+/* The bytes at *at of base's payload that are chunk i of `plain` bytes as it is stored; 0: there are none. */
+static uint32_t base_chunk(const struct store_base *base, uint32_t i, uint32_t plain, uint32_t *at)
+{
+	if (!base || !base->blob.payload || (base->changed[i / 64] >> i % 64 & 1) || i >= chunk_count(base->blob.len) ||
+	    chunk_plain(base->blob.len, i) != plain)
+		return 0;
+	const uint8_t *table = base->blob.payload + base->blob.payload_len;
+	*at = i ? get_le32(table + (i - 1) * CHUNK_ENTRY_BYTES_MAX + CHUNK_SUM_BYTES) : 0;
+	return get_le32(table + i * CHUNK_ENTRY_BYTES_MAX + CHUNK_SUM_BYTES) - *at;
+}
+
 /* Compress each chunk by itself into s->block, and say where each ends there.  The payload's length, or 0 if compressing
  * does not pay: the whole must shrink by 1/8, and a chunk that does not is put in plain.  The limit makes both codecs give up
  * early on such data: measured 1.3 to 8 GiB/s. */
-static uint32_t compress_chunks(struct scratch *s, enum store_codec codec, const uint8_t *data, uint32_t len, uint32_t *ends)
+static uint32_t compress_chunks(struct scratch *s, enum store_codec codec, const uint8_t *data, uint32_t len,
+				const struct store_base *base, uint32_t *ends)
 {
 	uint32_t fill = 0, limit = len - len / 8;
 	for (uint32_t i = 0; i < chunk_count(len); i++) {
 		const uint8_t *chunk = data + i * CHUNK_BYTES;
-		uint32_t plain = chunk_plain(len, i);
+		uint32_t plain = chunk_plain(len, i), at, kept = base_chunk(base, i, plain, &at);
+		if (kept) {
+			memcpy(s->block + fill, base->blob.payload + at, kept);
+			fill += kept;
+			ends[i] = fill;
+			continue;
+		}
 		size_t n = codec_compress(s, codec, chunk, plain, s->block + fill, plain - plain / 8);
 		if (!n || n >= plain) {
 			memcpy(s->block + fill, chunk, plain);
@@ -239,7 +259,8 @@ static int blob_fill(struct store_blob *b, const uint8_t *data, const uint8_t *p
 	return 0;
 }
 
-int store_encode(struct store *st, const void *data, size_t len, const uint8_t hash[HASH_BYTES], struct store_blob *out)
+int store_encode(struct store *st, const void *data, size_t len, const uint8_t hash[HASH_BYTES], const struct store_base *base,
+		 struct store_blob *out)
 {
 	struct scratch *s = NULL;
 	uint32_t ends[CHUNKS_MAX], packed = 0;
@@ -250,7 +271,7 @@ int store_encode(struct store *st, const void *data, size_t len, const uint8_t h
 		s = scratch_get(&st->scratch);
 		if (!s)
 			return -ENOMEM;
-		packed = compress_chunks(s, st->cfg.codec, data, (uint32_t)len, ends);
+		packed = compress_chunks(s, st->cfg.codec, data, (uint32_t)len, base, ends);
 	}
 	memcpy(out->hash, hash, HASH_BYTES);
 	out->len = (uint32_t)len;

@@ -4,6 +4,7 @@
  * that are touched, verified by the chunk table, which comes from memory or from the record's header.  (Many blocks: stream.c.)
  * The hash is recomputed only for who asks whether a block is what its name says.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/base/endian.h"
@@ -71,8 +72,25 @@ static int expand_chunks(struct scratch *s, const struct store_loc *loc, const u
 	return 0;
 }
 
+/* Only what store_encode can take over: chunks compressed as this store does it. */
+static void keep_stored(const struct store *st, const struct record *rec, const uint8_t *payload, struct store_blob *keep)
+{
+	if (rec->codec == STORE_NONE || rec->codec != st->cfg.codec || !rec->table_len)
+		return;
+	keep->payload = malloc(rec->payload_len + rec->table_len);
+	if (!keep->payload)
+		return;
+	memcpy(keep->payload, payload, rec->payload_len);
+	memcpy(keep->payload + rec->payload_len, payload - rec->table_len, rec->table_len);
+	memcpy(keep->hash, rec->hash, HASH_BYTES);
+	keep->len = rec->len;
+	keep->payload_len = rec->payload_len;
+	keep->payload_sum = rec->payload_sum;
+	keep->codec = (uint8_t)rec->codec;
+}
+
 int store_unpack(struct store *st, const struct store_loc *loc, const uint8_t *hash, struct scratch *s, const uint8_t *record,
-		 uint8_t *out)
+		 uint8_t *out, struct store_blob *keep)
 {
 	struct record rec;
 	int r = check_header(st, loc, hash, record, &rec);
@@ -93,6 +111,8 @@ int store_unpack(struct store *st, const struct store_loc *loc, const uint8_t *h
 		return r;
 	if (rec.table_len)
 		sums_insert(&st->sums, loc->pack, loc->off, hash, table, rec.table_len);
+	if (keep)
+		keep_stored(st, &rec, payload, keep);
 	return 0;
 }
 
@@ -101,7 +121,7 @@ static int get_whole(struct store *st, struct pack *p, const struct store_loc *l
 		     uint8_t *out)
 {
 	int r = read_exact(st, p, loc, s->record, loc->stored, loc->off);
-	return r < 0 ? r : store_unpack(st, loc, hash, s, s->record, out);
+	return r < 0 ? r : store_unpack(st, loc, hash, s, s->record, out, NULL);
 }
 
 static bool chunks_fit(const struct store_loc *loc, const uint8_t *table, uint32_t first, uint32_t end, const uint8_t *bytes)

@@ -63,8 +63,17 @@ struct store_blob {
 	uint64_t id;	  /* what the record is to say of it beside the hash; set by who appends, 0: nothing */
 	uint8_t *payload; /* owned; may be a copy of the data.  The chunk table lies behind it */
 };
-/* hash is trusted to be that of data.  -EINVAL: len is 0 or above block_size.  -ENOMEM.  *out may be released after a failure. */
-int store_encode(struct store *st, const void *data, size_t len, const uint8_t hash[HASH_BYTES], struct store_blob *out) MUST_USE;
+/* A block of which `data` is a new version, as store_get_many kept it, and the chunks that are not the same any more. */
+#define STORE_CHUNK_BYTES 4096u
+#define STORE_CHUNKS_MAX 256u
+struct store_base {
+	struct store_blob blob; /* payload NULL: nothing is known */
+	uint64_t changed[STORE_CHUNKS_MAX / 64]; /* bit i % 64 of word i / 64: bytes [i, i + 1) * STORE_CHUNK_BYTES */
+};
+/* hash is trusted to be that of data, base (may be NULL) too: what has not changed is taken over as it is compressed there.
+ * -EINVAL: len is 0 or above block_size.  -ENOMEM.  *out may be released after a failure. */
+int store_encode(struct store *st, const void *data, size_t len, const uint8_t hash[HASH_BYTES], const struct store_base *base,
+		 struct store_blob *out) MUST_USE;
 void store_blob_release(struct store_blob *b); /* may run twice */
 
 /* Append to the current pack (buffered).  Not durable, and not to be named by a committed row, before store_sync.
@@ -93,6 +102,7 @@ struct store_want {
 	struct store_loc loc;
 	uint8_t hash[HASH_BYTES];
 	void *buf; /* borrowed */
+	struct store_blob *keep; /* may be NULL, else empty: may get the block as it is stored, to be released; id is not set */
 };
 int store_get_many(struct store *st, const struct store_want *v, unsigned n) MUST_USE;
 

@@ -73,9 +73,10 @@ int store_flush(struct store *st) MUST_USE;
 /* get.c */
 /* Could store_append have made this place?  Guards all arithmetic with it. */
 bool store_loc_valid(const struct store *st, const struct store_loc *loc);
-/* A whole block into out (loc->len bytes) from its record in memory (loc->stored bytes), verified as by store_get.  -EUCLEAN. */
+/* A whole block into out (loc->len bytes) from its record in memory (loc->stored bytes), verified as by store_get; keep as in
+ * struct store_want.  -EUCLEAN. */
 int store_unpack(struct store *st, const struct store_loc *loc, const uint8_t *hash, struct scratch *s, const uint8_t *record,
-		 uint8_t *out) MUST_USE;
+		 uint8_t *out, struct store_blob *keep) MUST_USE;
 
 static inline uint64_t stat_add(_Atomic uint64_t *counter, uint64_t n)
 {

@@ -110,7 +110,7 @@ static int get_span(struct store *st, struct pack *p, struct stream *b, struct s
 	int r = got < 0 ? (int)got : (uint64_t)got < end - from ? -EUCLEAN : 0;
 	for (unsigned i = 0; r == 0 && i < n; i++) {
 		const struct store_loc *l = &v[i].loc;
-		r = store_unpack(st, l, v[i].hash, s, b->bytes + (l->off - from), v[i].buf);
+		r = store_unpack(st, l, v[i].hash, s, b->bytes + (l->off - from), v[i].buf, v[i].keep);
 		if (r == 0) {
 			memset((uint8_t *)v[i].buf + l->len, 0, st->cfg.block_size - l->len);
 			stat_add(&st->stats.read_blocks, 1);

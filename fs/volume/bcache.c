@@ -284,9 +284,8 @@ static int want_blocks(struct fs *fs, const uint64_t *id, unsigned n, uint8_t *b
 			r = place_of(fs, id[i], &loc);
 		if (r)
 			return r;
-		w[k].loc = (struct store_loc){ loc.pack, loc.off, loc.stored, loc.len, loc.codec };
-		memcpy(w[k].hash, loc.hash, HASH_BYTES);
-		w[k++].buf = to;
+		w[k] = (struct store_want){ .loc = { loc.pack, loc.off, loc.stored, loc.len, loc.codec }, .buf = to };
+		memcpy(w[k++].hash, loc.hash, HASH_BYTES);
 	}
 	return (int)k;
 }

@@ -130,7 +130,7 @@ static int move_block(struct fs *fs, const struct meta_block *b, uint8_t *buf)
 		return 0;
 	}
 	if (!r)
-		r = store_encode(fs->store, buf, b->len, b->hash, &blob);
+		r = store_encode(fs->store, buf, b->len, b->hash, NULL, &blob);
 	blob.id = b->id;
 	if (!r)
 		r = store_append(fs->store, &blob, &to);

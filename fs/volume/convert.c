@@ -15,7 +15,7 @@
 #include "fs/volume/backlog.h"
 #include "fs/volume/internal.h"
 
-/* Blocks worked on at once, each with its content and what it is stored as.  A leaf's jobs are in one group. */
+/* Blocks worked on at once.  A leaf's jobs are in one group. */
 #define GROUPS 2
 #define GROUP_JOBS 128
 #define GROUP_JOBS_LEAST META_LEAF_SLOTS
@@ -35,6 +35,7 @@ struct job {
 	uint8_t hash[HASH_BYTES];
 	bool encode;
 	uint64_t lost; /* a block with bytes of which a part is needed here, and which are gone; 0: none */
+	struct store_base base; /* what is stored of the old content */
 	struct store_blob blob;
 	int err;
 };
@@ -82,6 +83,7 @@ struct convert {
 	pthread_t *thread;
 	unsigned nthreads;
 	bool stop;
+	bool keep; /* what blocks are stored as, for their new versions */
 };
 
 /* ---- phases of a job that run on any thread ---- */
@@ -106,6 +108,8 @@ static int patch(struct fs *fs, struct job *j, const struct collected *e)
 	uint64_t id;
 	int r;
 
+	for (uint64_t i = (a - j->off) / STORE_CHUNK_BYTES; i <= (b - 1 - j->off) / STORE_CHUNK_BYTES; i++)
+		j->base.changed[i / 64] |= 1ull << i % 64;
 	switch (e->kind) {
 	case EXTENT_LOG:
 		return log_read(fs->log, e->pos + (a - e->off), to, b - a);
@@ -161,7 +165,8 @@ static void fetch_old(struct convert *c, struct job *j, unsigned n)
 		if (j[i].fetched)
 			continue;
 		of[wanted] = &j[i];
-		want[wanted] = (struct store_want){ .loc = { b->pack, b->off, b->stored, b->len, b->codec }, .buf = j[i].data };
+		want[wanted] = (struct store_want){ .loc = { b->pack, b->off, b->stored, b->len, b->codec }, .buf = j[i].data,
+						      .keep = c->keep ? &j[i].base.blob : NULL };
 		memcpy(want[wanted++].hash, b->hash, HASH_BYTES);
 	}
 	if (wanted && store_get_many(c->fs->store, want, wanted) == 0)
@@ -177,7 +182,7 @@ static void work(struct convert *c, enum phase phase, struct job *j, unsigned n)
 		if (phase == PHASE_ASSEMBLE)
 			j->err = assemble(c->fs, j);
 		else if (j->encode && !j->err)
-			j->err = store_encode(c->fs->store, j->data, j->len, j->hash, &j->blob);
+			j->err = store_encode(c->fs->store, j->data, j->len, j->hash, &j->base, &j->blob);
 	}
 }
 
@@ -243,14 +248,20 @@ static void phase_end(struct convert *c, struct group *g)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* Memory of a job: its content, what it will be stored as and, if there is enough for groups without it, what it was stored as. */
+static unsigned job_blocks(uint64_t bytes, uint32_t block_size)
+{
+	return bytes >= 3ull * GROUPS * GROUP_JOBS_LEAST * block_size ? 3 : 2;
+}
+
 static unsigned jobs_for(uint64_t bytes, uint32_t block_size)
 {
-	return (unsigned)MAX(MIN(bytes / (2ull * block_size), GROUPS * GROUP_JOBS), GROUP_JOBS_LEAST);
+	return (unsigned)MAX(MIN(bytes / job_blocks(bytes, block_size) / block_size, GROUPS * GROUP_JOBS), GROUP_JOBS_LEAST);
 }
 
 uint64_t convert_bytes(uint64_t share, uint32_t block_size)
 {
-	return jobs_for(share, block_size) * 2ull * block_size;
+	return (uint64_t)jobs_for(share, block_size) * job_blocks(share, block_size) * block_size;
 }
 
 static void group_free(struct group *g)
@@ -288,6 +299,7 @@ int convert_new(struct fs *fs, uint64_t bytes, struct convert **out)
 	want = want ? want * 2 - 1 : 0; /* beside the caller's; twice as many as processors, because they also wait for the disk */
 	c->thread = calloc(want + 1, sizeof(*c->thread));
 	groups = jobs_for(bytes, fs->block_size) / GROUP_JOBS_LEAST >= GROUPS ? GROUPS : 1;
+	c->keep = job_blocks(bytes, fs->block_size) == 3;
 	c->max_jobs = MIN(jobs_for(bytes, fs->block_size) / groups, GROUP_JOBS);
 	while (c->ngroups < groups && (c->group[c->ngroups] = group_new(c->max_jobs, fs->block_size)))
 		c->ngroups++;
@@ -446,8 +458,10 @@ static int finish_group(struct convert *c, struct group *g, int after)
 	}
 	for (unsigned i = 0; !r && i < g->njobs; i++)
 		r = finish_job(c, &g->job[i]);
-	for (unsigned i = 0; i < g->njobs; i++)
+	for (unsigned i = 0; i < g->njobs; i++) {
 		store_blob_release(&g->job[i].blob);
+		store_blob_release(&g->job[i].base.blob);
+	}
 	for (unsigned i = 0; !r && i < g->nleaves; i++) {
 		r = touch(c, g->leaf[i].idx);
 		if (!r)

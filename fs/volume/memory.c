@@ -44,7 +44,7 @@ void memory_plan(struct memory *m, uint64_t bound, uint64_t front, uint32_t reco
 
 void memory_plan_blocks(struct memory *m, uint32_t block_size)
 {
-	m->convert = convert_bytes(m->bound / 16, block_size);
+	m->convert = convert_bytes(m->bound / 32 * 3, block_size);
 	m->rest = m->bound > fixed_bytes(m) + LEAST_REST ? m->bound - fixed_bytes(m) : LEAST_REST;
 	atomic_store(&m->dirty_max, dirty_share(m->rest));
 }

@@ -252,7 +252,7 @@ static int copy_block(struct repair *r, const struct bad *bad, struct meta_block
 		err = store_reserve(st, r->fs->space_unit);
 	if (err)
 		return err;
-	err = store_encode(st, r->buf, bad->loc.len, bad->hash, &blob);
+	err = store_encode(st, r->buf, bad->loc.len, bad->hash, NULL, &blob);
 	blob.id = bad->b.id;
 	if (!err)
 		err = store_append(st, &blob, &loc);

@@ -107,7 +107,7 @@ static void bench_encode(uint32_t bs)
 			t = now();
 			for (size_t i = 0; i < DATA_BYTES; i += bs) {
 				struct store_blob b;
-				must(store_encode(st, data + i, bs, hash, &b), "encode");
+				must(store_encode(st, data + i, bs, hash, NULL, &b), "encode");
 				stored += b.payload_len;
 				store_blob_release(&b);
 			}
@@ -135,7 +135,7 @@ static void bench_disk(uint32_t bs, enum store_codec codec)
 		struct store_blob b;
 		t = now();
 		must(store_hash(st, p, bs, hashes[i]), "hash");
-		must(store_encode(st, p, bs, hashes[i], &b), "encode");
+		must(store_encode(st, p, bs, hashes[i], NULL, &b), "encode");
 		encode += now() - t;
 		must(store_append(st, &b, &locs[i]), "append");
 		store_blob_release(&b);
@@ -194,7 +194,7 @@ static void bench_sync(void)
 		struct store_blob b;
 		struct store_loc loc;
 		must(store_hash(st, noise + i * 65536, 65536, hash), "hash");
-		must(store_encode(st, noise + i * 65536, 65536, hash, &b), "encode");
+		must(store_encode(st, noise + i * 65536, 65536, hash, NULL, &b), "encode");
 		double t = now();
 		must(store_append(st, &b, &loc), "append");
 		must(store_sync(st), "sync");

@@ -9,6 +9,7 @@ cd "$M"
 mkdir -p a/b/c
 echo one > a/one
 head -c 3000000 /dev/urandom > a/b/large
+seq 900000 > a/b/text # compresses, unlike the one above
 ln a/one a/b/hard
 ln -s ../one a/b/soft
 mkfifo a/fifo

@@ -35,7 +35,7 @@ int block_put(struct store *st, struct block *b, uint32_t seed, uint32_t len)
 	block_content(seed, buf, len);
 	int r = store_hash(st, buf, len, b->hash);
 	if (r == 0)
-		r = store_encode(st, buf, len, b->hash, &blob);
+		r = store_encode(st, buf, len, b->hash, NULL, &blob);
 	blob.id = seed;
 	if (r == 0)
 		r = store_append(st, &blob, &b->loc);

@@ -280,7 +280,7 @@ START_TEST(test_damage_scan_garbage)
 	struct store_blob blob;
 	uint32_t len = (uint32_t)MIN(size, 65536);
 	ck_assert_int_eq(store_hash(st, pack, len, fake.hash), 0);
-	ck_assert_int_eq(store_encode(st, pack, len, fake.hash, &blob), 0);
+	ck_assert_int_eq(store_encode(st, pack, len, fake.hash, NULL, &blob), 0);
 	ck_assert_int_eq(store_append(st, &blob, &fake.loc), 0);
 	store_blob_release(&blob);
 	ck_assert_int_eq(store_sync(st), 0);
@@ -315,7 +315,7 @@ START_TEST(test_damage_scan_forged_record)
 	r.off = b.loc.off + b.loc.stored + RECORD_HEADER_BYTES + 8 + AT;
 	record_encode(&r, NULL, forged);
 	ck_assert_int_eq(store_hash(st, content, LEN, b.hash), 0);
-	ck_assert_int_eq(store_encode(st, content, LEN, b.hash, &blob), 0);
+	ck_assert_int_eq(store_encode(st, content, LEN, b.hash, NULL, &blob), 0);
 	ck_assert_int_eq(store_append(st, &blob, &b.loc), 0);
 	store_blob_release(&blob);
 	ck_assert_int_eq(store_sync(st), 0);
@@ -336,7 +336,7 @@ START_TEST(test_damage_wrong_name)
 	ck_assert_int_eq(store_hash(st, content, b.len, b.hash), 0);
 	for (int wrong = 0; wrong < 2; wrong++) {
 		b.hash[31] ^= (uint8_t)wrong;
-		ck_assert_int_eq(store_encode(st, content, b.len, b.hash, &blob), 0);
+		ck_assert_int_eq(store_encode(st, content, b.len, b.hash, NULL, &blob), 0);
 		ck_assert_int_eq(store_append(st, &blob, &b.loc), 0);
 		store_blob_release(&blob);
 		ck_assert_int_eq(store_get(st, &b.loc, b.hash, 0, sizeof(buf), buf), 0);

@@ -166,7 +166,7 @@ START_TEST(test_record_golden_compressed_is_what_encode_makes)
 	fill_compressed(data);
 	ck_assert_int_eq(store_hash(st, data, sizeof(data), hash), 0);
 	ck_assert_mem_eq(hash, golden_compressed + 48, HASH_BYTES);
-	ck_assert_int_eq(store_encode(st, data, sizeof(data), hash, &b), 0);
+	ck_assert_int_eq(store_encode(st, data, sizeof(data), hash, NULL, &b), 0);
 	const uint8_t *table = b.payload + b.payload_len;
 	uint32_t end = get_le32(table + 4);
 	ck_assert_uint_lt(end, CHUNK_BYTES / 8);

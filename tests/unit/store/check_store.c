@@ -76,6 +76,66 @@ START_TEST(test_store_get_many)
 }
 END_TEST
 
+/* Read a block as a base; what is changed in `now` is marked, but for the chunk `lie`. */
+static void new_version(const struct block *b, uint8_t *now, uint32_t *len, uint64_t *random, uint32_t lie, struct store_base *base)
+{
+	struct store_want w = { .loc = b->loc, .buf = now, .keep = &base->blob };
+	memset(base, 0, sizeof(*base));
+	memcpy(w.hash, b->hash, HASH_BYTES);
+	ck_assert_int_eq(store_get_many(st, &w, 1), 0);
+	ck_assert_ptr_nonnull(base->blob.payload);
+	for (uint64_t n = block_random(random) % 6; n; n--) {
+		uint32_t at = (uint32_t)(block_random(random) % *len);
+		now[at] ^= 0x55;
+		base->changed[at / STORE_CHUNK_BYTES / 64] |= 1ull << at / STORE_CHUNK_BYTES % 64;
+	}
+	if (block_random(random) % 3 == 0)
+		*len -= (uint32_t)(block_random(random) % (*len / 2)); /* the rest reads as zeros */
+	if (lie != UINT32_MAX)
+		now[lie * STORE_CHUNK_BYTES] ^= 1;
+}
+
+/* Chunks that did not change are taken over as they are stored. */
+START_TEST(test_store_encode_new_version)
+{
+	static uint8_t now[1 << 20], back[1 << 20];
+	enum { N = 40 };
+	uint32_t block_size = _i / 2 ? 1 << 20 : 65536, len;
+	uint64_t random = (uint64_t)_i;
+	struct store_base base;
+	struct store_blob blob;
+	struct block b[N];
+	uint8_t hash[HASH_BYTES];
+	struct store_loc loc;
+	reopen(_i % 2 ? STORE_LZ4 : STORE_ZSTD, block_size, 0);
+	for (uint32_t i = 0; i < N; i++)
+		ck_assert_int_eq(block_put(st, &b[i], i * 2, block_size - (uint32_t)(block_random(&random) % 9000)), 0);
+	ck_assert_int_eq(store_sync(st), 0);
+	reopen(_i % 2 ? STORE_LZ4 : STORE_ZSTD, block_size, 0); /* what is in the current pack is not kept */
+	for (uint32_t i = 0; i < N; i++) {
+		uint32_t lie = i == N - 1 ? 3 : UINT32_MAX;
+		len = b[i].len;
+		new_version(&b[i], now, &len, &random, lie, &base);
+		ck_assert_int_eq(store_hash(st, now, len, hash), 0);
+		ck_assert_int_eq(store_encode(st, now, len, hash, &base, &blob), 0);
+		ck_assert_int_eq(store_append(st, &blob, &loc), 0);
+		store_blob_release(&blob);
+		store_blob_release(&base.blob);
+		if (lie != UINT32_MAX) { /* that they are taken over shows when they must not be */
+			ck_assert_int_eq(store_get(st, &loc, hash, lie * STORE_CHUNK_BYTES, 100, back), -EUCLEAN);
+			ck_assert_int_eq(store_prove(st, &loc, hash, back), -EUCLEAN);
+			continue;
+		}
+		ck_assert_int_eq(store_prove(st, &loc, hash, back), 0);
+		ck_assert_mem_eq(back, now, len);
+		for (uint32_t at = 0; at + 5000 < len; at += 20000) {
+			ck_assert_int_eq(store_get(st, &loc, hash, at, 5000, back), 0);
+			ck_assert_mem_eq(back, now + at, 5000);
+		}
+	}
+}
+END_TEST
+
 START_TEST(test_store_open_refuses)
 {
 	struct store_config cfg = config(STORE_NONE, 65536, 0);
@@ -112,9 +172,9 @@ START_TEST(test_store_encode_refuses)
 	struct store_blob b;
 	struct store_loc loc;
 	reopen(STORE_LZ4, 4096, 0);
-	ck_assert_int_eq(store_encode(st, data, 0, hash, &b), -EINVAL);
+	ck_assert_int_eq(store_encode(st, data, 0, hash, NULL, &b), -EINVAL);
 	store_blob_release(&b);
-	ck_assert_int_eq(store_encode(st, data, 4097, hash, &b), -EINVAL);
+	ck_assert_int_eq(store_encode(st, data, 4097, hash, NULL, &b), -EINVAL);
 	ck_assert_int_eq(store_append(st, &b, &loc), -EINVAL);
 	store_blob_release(&b);
 	store_blob_release(&b);
@@ -532,6 +592,7 @@ Suite *make_store_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 300);
 	tcase_add_loop_test(tc, test_store_get_many, STORE_NONE, STORE_ZSTD + 1);
+	tcase_add_loop_test(tc, test_store_encode_new_version, 0, 4);
 	tcase_add_test(tc, test_store_open_refuses);
 	tcase_add_test(tc, test_store_encode_refuses);
 	tcase_add_loop_test(tc, test_store_every_size_of_small_blocks, STORE_NONE, STORE_ZSTD + 1);

@@ -203,7 +203,7 @@ static void append(const uint8_t *data, size_t len, uint64_t as)
 	ok(io_posix_new(dir, &io));
 	ok(store_open(io, &sc, 0, &st));
 	ok(store_hash(st, data, len, hash));
-	ok(store_encode(st, data, len, hash, &blob));
+	ok(store_encode(st, data, len, hash, NULL, &blob));
 	blob.id = as;
 	ok(store_append(st, &blob, &loc));
 	ok(store_sync(st));
