@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "fs/base/msg.h"
+#include "fs/base/nowait.h"
 #include "fs/store/pack_format.h"
 
 /* With less than this many packs free, space is taken to the page instead of by the pack. */
@@ -239,9 +240,11 @@ void space_unreserve(struct space *sp, uint64_t bytes)
 	KAGEFS_ASSERT(before >= bytes);
 	if (atomic_load(&sp->ahead) < before - bytes + 2 * sp->pack_bytes)
 		return;
-	/* Nobody needs to wait for giving space back; who holds the lock now will not be the last. */
-	if (pthread_mutex_trylock(&sp->lock))
+	/* Nobody needs to wait for giving space back; who holds the lock now will not be the last.  Nor who must not wait: what it
+	 * reserves is given back by apply. */
+	if (nowait_thread() || pthread_mutex_trylock(&sp->lock))
 		return;
+	nowait_announce();
 	trim_locked(sp, sp->pack_bytes);
 	pthread_mutex_unlock(&sp->lock);
 }

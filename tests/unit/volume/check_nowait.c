@@ -70,6 +70,58 @@ START_TEST(test_nowait_ends_with_a_change)
 }
 END_TEST
 
+START_TEST(test_nowait_refuses_to_allocate)
+{
+	struct fs_node n = make(test_root, "file", S_IFREG | 0644);
+	struct fs_ctx ctx = {0};
+	uint64_t lsn = 0;
+
+	nowait_begin(); /* nothing has been written yet, so no space is held ahead */
+	fails(fs_write(test_fs, &ctx, n, "x", 1, 0, 0, &lsn), NOWAIT_REFUSED);
+	nowait_end();
+	ck_assert_int_eq(fs_write(test_fs, &ctx, n, "x", 1, 0, 0, &lsn), 1);
+	nowait_begin();
+	ck_assert_int_eq(fs_write(test_fs, &ctx, n, "y", 1, 0, 0, &lsn), 1);
+	nowait_end();
+}
+END_TEST
+
+static void count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+START_TEST(test_nowait_tells_who_waits)
+{
+	struct fs_node n = cold_file();
+	struct fs_ctx ctx = {0};
+	struct fs_attr a;
+	unsigned told = 0;
+	uint64_t lsn = 0;
+
+	nowait_tell(count, &told);
+	ok(fs_lookup(test_fs, test_root, "file", 4, &a)); /* from the disk */
+	ck_assert_uint_eq(told, 1);
+	ok(fs_getattr(test_fs, n, &a)); /* once is enough */
+	is_filled(n, 0, BS, 1);
+	ck_assert_uint_eq(told, 1);
+
+	nowait_tell(count, &told);
+	ok(fs_lookup(test_fs, test_root, "file", 4, &a)); /* from memory */
+	ck_assert_int_eq(fs_write(test_fs, &ctx, n, "x", 1, 0, 0, &lsn), 1);
+	nowait_tell(count, &told);
+	ck_assert_int_eq(fs_write(test_fs, &ctx, n, "y", 1, 0, 0, &lsn), 1); /* space is held by now */
+	ck_assert_uint_eq(told, 2);
+	ok(fs_wait(test_fs, lsn)); /* flushes */
+	ck_assert_uint_eq(told, 3);
+
+	nowait_tell(count, &told);
+	nowait_tell(NULL, NULL);
+	nowait_announce();
+	ck_assert_uint_eq(told, 3);
+}
+END_TEST
+
 Suite *make_nowait_suite(void)
 {
 	Suite *s = suite_create("nowait");
@@ -79,6 +131,8 @@ Suite *make_nowait_suite(void)
 	tcase_add_test(tc, test_nowait_refuses_what_is_on_disk);
 	tcase_add_test(tc, test_nowait_refused_change_can_be_done_again);
 	tcase_add_test(tc, test_nowait_ends_with_a_change);
+	tcase_add_test(tc, test_nowait_refuses_to_allocate);
+	tcase_add_test(tc, test_nowait_tells_who_waits);
 	suite_add_tcase(s, tc);
 	return s;
 }
