@@ -5,6 +5,8 @@
 #include "fs/base/endian.h"
 #include "fs/store/store_priv.h"
 
+#define LOOK_EACH 16
+
 static bool zeros(struct pack *p, uint64_t off, size_t len)
 {
 	uint8_t buf[PACK_PAGE];
@@ -90,22 +92,31 @@ bool store_place_ok(const struct store *st, uint32_t pack, uint64_t off, uint32_
 	       stored <= st->record_max;
 }
 
-/* Every header is looked at before a record goes, and few of them are in memory. */
-static void prefetch_headers(struct store *st, const struct store_place *v, unsigned n)
+/* Which headers of a run of n records are looked at before they go: those at its ends, and some between.  Where both ends are
+ * records' and what lies between fills the run without a gap, a place in the middle would have to be wrong in the very way that
+ * fits; and each look is a read from the disk, as few of these headers are in memory. */
+static bool is_looked_at(unsigned i, unsigned n)
 {
-	struct pack *p = NULL;
-	for (unsigned i = 0; i < n; i++) {
-		if (p && p->num != v[i].pack) {
-			packs_put(&st->packs, p);
-			p = NULL;
-		}
-		if (!p && packs_get(&st->packs, v[i].pack, &p) < 0)
-			p = NULL; /* who frees it says why */
-		else
+	return i % LOOK_EACH == 0 || i == n - 1;
+}
+
+static unsigned run_length(const struct store_place *v, unsigned n)
+{
+	unsigned run = 1;
+	while (run < n && v[run].pack == v[0].pack && v[run].off == v[run - 1].off + v[run - 1].stored)
+		run++;
+	return run;
+}
+
+static void prefetch_run(struct store *st, const struct store_place *v, unsigned n)
+{
+	struct pack *p;
+	if (packs_get(&st->packs, v[0].pack, &p) < 0)
+		return; /* who frees it says why */
+	for (unsigned i = 0; i < n; i++)
+		if (is_looked_at(i, n))
 			io_prefetch(p->file, v[i].off, RECORD_HEADER_BYTES);
-	}
-	if (p)
-		packs_put(&st->packs, p);
+	packs_put(&st->packs, p);
 }
 
 /* Records that lie one behind the other. */
@@ -125,7 +136,7 @@ static int free_run(struct store *st, const struct store_place *v, unsigned n)
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; r == 0 && i < n; i++)
-		r = check_place(p, pack, v[i].off, v[i].stored);
+		r = !is_looked_at(i, n) ? 0 : check_place(p, pack, v[i].off, v[i].stored);
 	if (r == 0)
 		r = punch(st, p, off, len);
 	if (r == 0)
@@ -140,12 +151,12 @@ int store_free_many(struct store *st, const struct store_place *v, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		if (!store_place_ok(st, v[i].pack, v[i].off, v[i].stored))
 			return -EINVAL;
-	if (n > 1)
-		prefetch_headers(st, v, n);
+	for (unsigned i = 0, run; n > 1 && i < n; i += run) {
+		run = run_length(v + i, n - i);
+		prefetch_run(st, v + i, run);
+	}
 	for (unsigned i = 0, run; r == 0 && i < n; i += run) {
-		for (run = 1; i + run < n && v[i + run].pack == v[i].pack; run++)
-			if (v[i + run].off != v[i + run - 1].off + v[i + run - 1].stored)
-				break;
+		run = run_length(v + i, n - i);
 		r = free_run(st, v + i, run);
 	}
 	return r;

@@ -110,8 +110,8 @@ int store_get_many(struct store *st, const struct store_want *v, unsigned n) MUS
  * Idempotent; a pack that is gone or a place already free is success.  -EUCLEAN: a valid record of another size begins there,
  * nothing was done; -EINVAL: no record can be there. */
 int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored) MUST_USE;
-/* Many of them, in ascending order: neighbours go as one, and what the disk has to say of them is asked for at once.  After an
- * error any of them may have been freed. */
+/* Many of them, in ascending order: neighbours go as one, and only some of their headers are looked at (free.c).  After an error
+ * any of them may have been freed. */
 struct store_place {
 	uint32_t pack, stored;
 	uint64_t off;

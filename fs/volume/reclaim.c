@@ -6,7 +6,7 @@
 #include "fs/volume/internal.h"
 
 #define ROWS_PER_STEP 1000
-#define PUNCHES_PER_STEP 256
+#define PUNCHES_PER_STEP 1024
 #define REAPS_PER_STEP 64
 
 /* R11: the rows that freed these ranges are durable, so the bytes may go; only then the rows that remember them. */
