@@ -24,7 +24,7 @@ struct worker {
 	struct loop *loop;
 	pthread_t thread;
 	pthread_cond_t seat_cond;
-	bool seated, ended;	   /* protected by loop.lock */
+	bool seated, reads, ended; /* protected by loop.lock */
 	struct worker *next;	   /* of all; protected by loop.lock */
 	struct worker *next_spare; /* protected by loop.lock */
 };
@@ -145,10 +145,12 @@ static void *worker_main(void *arg)
 
 	pthread_mutex_lock(&l->lock);
 	while (r >= 0 && !fuse_session_exited(l->se) && take_seat_locked(l, w)) {
+		w->reads = true;
 		l->reading++;
 		pthread_mutex_unlock(&l->lock);
 		r = receive(l, &buf);
 		pthread_mutex_lock(&l->lock);
+		w->reads = false;
 		l->reading--;
 		if (r == -ENOMEM) { /* for the buffer: one thread less, but for the last */
 			r = 0;
@@ -226,7 +228,8 @@ static bool reap_locked(struct loop *l)
 	return l->all;
 }
 
-/* A read may begin right after the signal for it, so who stops signals again until all have left. */
+/* A read may begin right after the signal for it, so who stops signals again until all have left.  Who serves is not disturbed:
+ * it looks at `stop` before it reads again. */
 static void kick_locked(struct loop *l)
 {
 	struct timespec until = ns_to_timespec(clock_monotonic_ns() + KICK_NS);
@@ -235,7 +238,8 @@ static void kick_locked(struct loop *l)
 		if (w->ended)
 			continue;
 		pthread_cond_signal(&w->seat_cond);
-		pthread_kill(w->thread, WAKE_SIGNAL);
+		if (w->reads)
+			pthread_kill(w->thread, WAKE_SIGNAL);
 	}
 	pthread_cond_timedwait(&l->changed, &l->lock, &until);
 }

@@ -3,8 +3,8 @@
  * One mount from beginning to end: store, session, kernel's greeting, signals, unmount.
  *
  * Threads: the main one waits for those of the loop (loop.h), which run the handlers (those of ring.h do with io_uring); the
- * pool runs ioctls that may wait; one waits for signals.  SIGTERM, SIGINT and SIGHUP unmount: properly if nothing is in use, so that the kernel writes back what
- * shared mappings dirtied; else that is written back first, and the mount point is detached.
+ * pool runs ioctls that may wait; one waits for signals.  SIGTERM, SIGINT and SIGHUP unmount: properly if nothing is in use, so
+ * that the kernel writes back what shared mappings dirtied; else that is written back first, and the mount point is detached.
  */
 #include "fs/fuse/mnt.h"
 
