@@ -5,8 +5,6 @@
 #include "fs/base/endian.h"
 #include "fs/store/store_priv.h"
 
-#define LOOK_EACH 16
-
 static bool zeros(struct pack *p, uint64_t off, size_t len)
 {
 	uint8_t buf[PACK_PAGE];
@@ -92,14 +90,6 @@ bool store_place_ok(const struct store *st, uint32_t pack, uint64_t off, uint32_
 	       stored <= st->record_max;
 }
 
-/* Which headers of a run of n records are looked at before they go: those at its ends, and some between.  Where both ends are
- * records' and what lies between fills the run without a gap, a place in the middle would have to be wrong in the very way that
- * fits; and each look is a read from the disk, as few of these headers are in memory. */
-static bool is_looked_at(unsigned i, unsigned n)
-{
-	return i % LOOK_EACH == 0 || i == n - 1;
-}
-
 static unsigned run_length(const struct store_place *v, unsigned n)
 {
 	unsigned run = 1;
@@ -108,14 +98,14 @@ static unsigned run_length(const struct store_place *v, unsigned n)
 	return run;
 }
 
+/* Every header is looked at before its record goes, and few of them are in memory. */
 static void prefetch_run(struct store *st, const struct store_place *v, unsigned n)
 {
 	struct pack *p;
 	if (packs_get(&st->packs, v[0].pack, &p) < 0)
 		return; /* who frees it says why */
 	for (unsigned i = 0; i < n; i++)
-		if (is_looked_at(i, n))
-			io_prefetch(p->file, v[i].off, RECORD_HEADER_BYTES);
+		io_prefetch(p->file, v[i].off, RECORD_HEADER_BYTES);
 	packs_put(&st->packs, p);
 }
 
@@ -136,7 +126,7 @@ static int free_run(struct store *st, const struct store_place *v, unsigned n)
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; r == 0 && i < n; i++)
-		r = !is_looked_at(i, n) ? 0 : check_place(p, pack, v[i].off, v[i].stored);
+		r = check_place(p, pack, v[i].off, v[i].stored);
 	if (r == 0)
 		r = punch(st, p, off, len);
 	if (r == 0)

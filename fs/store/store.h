@@ -87,7 +87,8 @@ int store_sync(struct store *st) MUST_USE;
 
 /* Read bytes [off, off + n) of the block's plain content.  A whole block is verified against the sum of its payload, under a
  * header that has the hash; a part against the sums of the 4 KiB chunks it touches, which are all that is read and expanded
- * (pack_format.h says why not the hash).  Bytes beyond the block's length read as zeros.  -EUCLEAN: stored bytes do not verify (logged and counted here); -EIO; -ENOENT: pack gone;
+ * (pack_format.h says why not the hash).  Bytes beyond the block's length read as zeros.
+ * -EUCLEAN: stored bytes do not verify (logged and counted here); -EIO; -ENOENT: pack gone;
  * -ENOMEM.  After an error buf holds anything. */
 int store_get(struct store *st, const struct store_loc *loc, const uint8_t hash[HASH_BYTES], size_t off, size_t n,
 	      void *buf) MUST_USE;
@@ -110,8 +111,8 @@ int store_get_many(struct store *st, const struct store_want *v, unsigned n) MUS
  * Idempotent; a pack that is gone or a place already free is success.  -EUCLEAN: a valid record of another size begins there,
  * nothing was done; -EINVAL: no record can be there. */
 int store_free(struct store *st, uint32_t pack, uint64_t off, uint32_t stored) MUST_USE;
-/* Many of them, in ascending order: neighbours go as one, and only some of their headers are looked at (free.c).  After an error
- * any of them may have been freed. */
+/* Many of them, in ascending order: neighbours go as one, and what the disk has to say of them is asked for at once.  After an
+ * error any of them may have been freed. */
 struct store_place {
 	uint32_t pack, stored;
 	uint64_t off;
